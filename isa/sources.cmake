@@ -1,0 +1,3 @@
+target_sources(pianola_isa PRIVATE
+  arithmetic.cc
+)
