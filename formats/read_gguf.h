@@ -26,8 +26,19 @@ namespace pianola {
 
 // Numbers of the format.
 enum class GgufType : std::uint32_t {
-  U8 = 0, I8 = 1, U16 = 2, I16 = 3, U32 = 4, I32 = 5, F32 = 6, Bool = 7,
-  String = 8, Array = 9, U64 = 10, I64 = 11, F64 = 12,
+  U8 = 0,
+  I8 = 1,
+  U16 = 2,
+  I16 = 3,
+  U32 = 4,
+  I32 = 5,
+  F32 = 6,
+  Bool = 7,
+  String = 8,
+  Array = 9,
+  U64 = 10,
+  I64 = 11,
+  F64 = 12,
 };
 std::string_view to_string(GgufType type);
 
@@ -44,7 +55,14 @@ struct GgufValue {
 
 // The element types of tensors that this build can take apart, by their number in the format.
 enum class GgmlType : std::uint32_t {
-  F32 = 0, F16 = 1, Q4_0 = 2, Q4_1 = 3, Q5_0 = 6, Q5_1 = 7, Q8_0 = 8, BF16 = 30,
+  F32 = 0,
+  F16 = 1,
+  Q4_0 = 2,
+  Q4_1 = 3,
+  Q5_0 = 6,
+  Q5_1 = 7,
+  Q8_0 = 8,
+  BF16 = 30,
 };
 // The format's name of any type number ("IQ4_NL", "TQ1_0"), "type 99" where it has none.
 std::string ggml_type_name(std::uint32_t type);
@@ -82,6 +100,9 @@ class GgufFile {
   Result<std::vector<float>> float_array(std::string_view key) const;           // F32 or F64
 
  private:
+  Result<const GgufValue*> require(std::string_view key) const;
+  Error mismatch(std::string_view key, const char* expected, const GgufValue& found) const;
+
   std::string name_;
   std::map<std::string_view, GgufValue> metadata_;
   std::vector<GgufTensor> tensors_;
