@@ -1,0 +1,150 @@
+#include "host/tokenizer/unicode.h"
+
+#include <utf8proc.h>
+
+#include <cstdlib>
+
+#include "isa/result.h"
+
+namespace pianola {
+namespace {
+
+// How many bytes the lead byte announces; 0: no lead byte.
+std::size_t announced_size(unsigned char lead) {
+  if (lead < 0x80) return 1;
+  if (lead >= 0xC2 && lead <= 0xDF) return 2;
+  if (lead >= 0xE0 && lead <= 0xEF) return 3;
+  if (lead >= 0xF0 && lead <= 0xF4) return 4;
+  return 0;
+}
+
+// The second byte's range excludes overlong forms, surrogates and what lies above U+10FFFF.
+bool is_second_byte(unsigned char lead, unsigned char second) {
+  if (lead == 0xE0) return second >= 0xA0 && second <= 0xBF;
+  if (lead == 0xED) return second >= 0x80 && second <= 0x9F;
+  if (lead == 0xF0) return second >= 0x90 && second <= 0xBF;
+  if (lead == 0xF4) return second >= 0x80 && second <= 0x8F;
+  return second >= 0x80 && second <= 0xBF;
+}
+
+}  // namespace
+
+Utf8Char decode_utf8(std::string_view text, std::size_t position) {
+  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[position + i]); };
+  const std::size_t left = text.size() - position;
+  const unsigned char lead = byte(0);
+  const std::size_t size = announced_size(lead);
+  if (size == 0) return {};
+  if (size == 1) return {lead, 1, true, false};
+  char32_t code = lead & (0x7Fu >> size);
+  for (std::size_t i = 1; i < size; ++i) {
+    if (i >= left) return {kReplacementCharacter, i, false, true};
+    const bool follows = i == 1 ? is_second_byte(lead, byte(1)) : (byte(i) & 0xC0) == 0x80;
+    if (!follows) return {kReplacementCharacter, i, false, false};
+    code = (code << 6) | (byte(i) & 0x3Fu);
+  }
+  return {code, size, true, false};
+}
+
+void append_utf8(std::string& out, char32_t code) {
+  const auto push = [&](char32_t byte) { out += static_cast<char>(byte); };
+  if (code < 0x80) {
+    push(code);
+  } else if (code < 0x800) {
+    push(0xC0 | (code >> 6));
+    push(0x80 | (code & 0x3F));
+  } else if (code < 0x10000) {
+    push(0xE0 | (code >> 12));
+    push(0x80 | ((code >> 6) & 0x3F));
+    push(0x80 | (code & 0x3F));
+  } else {
+    push(0xF0 | (code >> 18));
+    push(0x80 | ((code >> 12) & 0x3F));
+    push(0x80 | ((code >> 6) & 0x3F));
+    push(0x80 | (code & 0x3F));
+  }
+}
+
+bool is_valid_utf8(std::string_view text) {
+  for (std::size_t i = 0; i < text.size();) {
+    const Utf8Char c = decode_utf8(text, i);
+    if (!c.valid) return false;
+    i += c.size_bytes;
+  }
+  return true;
+}
+
+std::string to_valid_utf8(std::string_view text) {
+  std::string out;
+  out.reserve(text.size());
+  for (std::size_t i = 0; i < text.size();) {
+    const Utf8Char c = decode_utf8(text, i);
+    append_utf8(out, c.code);
+    i += c.size_bytes;
+  }
+  return out;
+}
+
+std::string take_complete_utf8(std::string& pending) {
+  std::string out;
+  std::size_t i = 0;
+  while (i < pending.size()) {
+    const Utf8Char c = decode_utf8(pending, i);
+    if (c.incomplete) break;
+    append_utf8(out, c.code);
+    i += c.size_bytes;
+  }
+  pending.erase(0, i);
+  return out;
+}
+
+bool is_white_space(char32_t code) {
+  return (code >= 0x09 && code <= 0x0D) || code == 0x20 || code == 0x85 || code == 0xA0 ||
+         code == 0x1680 || (code >= 0x2000 && code <= 0x200A) || code == 0x2028 ||
+         code == 0x2029 || code == 0x202F || code == 0x205F || code == 0x3000;
+}
+
+bool is_number(char32_t code) {
+  const utf8proc_category_t category = utf8proc_category(static_cast<utf8proc_int32_t>(code));
+  return category == UTF8PROC_CATEGORY_ND || category == UTF8PROC_CATEGORY_NL ||
+         category == UTF8PROC_CATEGORY_NO;
+}
+
+bool is_punctuation(char32_t code) {
+  if (code < 0x80) {
+    return (code >= 0x21 && code <= 0x2F) || (code >= 0x3A && code <= 0x40) ||
+           (code >= 0x5B && code <= 0x60) || (code >= 0x7B && code <= 0x7E);
+  }
+  const utf8proc_category_t category = utf8proc_category(static_cast<utf8proc_int32_t>(code));
+  return category >= UTF8PROC_CATEGORY_PC && category <= UTF8PROC_CATEGORY_PO;
+}
+
+bool is_mark(char32_t code) {
+  return utf8proc_category(static_cast<utf8proc_int32_t>(code)) == UTF8PROC_CATEGORY_MN;
+}
+
+void append_lower_case(std::string& out, char32_t code) {
+  if (code == 0x130) {  // the one character whose lower case is two in every language: I with a dot
+    out += "i\xCC\x87";
+    return;
+  }
+  append_utf8(out, static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(code))));
+}
+
+std::string normalize_unicode(std::string_view text, UnicodeForm form) {
+  int options = UTF8PROC_STABLE;
+  const bool compose = form == UnicodeForm::Nfc || form == UnicodeForm::Nfkc;
+  options |= compose ? UTF8PROC_COMPOSE : UTF8PROC_DECOMPOSE;
+  if (form == UnicodeForm::Nfkc || form == UnicodeForm::Nfkd) options |= UTF8PROC_COMPAT;
+  utf8proc_uint8_t* mapped = nullptr;
+  const utf8proc_ssize_t size =
+      utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()),
+                   static_cast<utf8proc_ssize_t>(text.size()), &mapped,
+                   static_cast<utf8proc_option_t>(options));
+  CHECK(size >= 0);  // the text is valid UTF-8, and its size far below overflow
+  std::string out(reinterpret_cast<const char*>(mapped), static_cast<std::size_t>(size));
+  std::free(mapped);
+  return out;
+}
+
+}  // namespace pianola
