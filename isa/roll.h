@@ -7,7 +7,6 @@
 // never enter a roll: same model, target and options give the same bytes.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -18,10 +17,9 @@
 
 #include "isa/result.h"
 #include "isa/target.h"
+#include "isa/word.h"
 
 namespace pianola {
-
-using Word = std::array<uint64_t, 4>;  // one instruction word, bit 0 is bit 0 of element 0
 
 enum class EntryKind : uint8_t { Load, Prefill, Decode, Verify };
 
