@@ -194,7 +194,7 @@ struct SpecialRow {
 };
 
 SpecialRow special_row(uint32_t index) {
-  const uint64_t word = kSpecialRows[index];
+  const uint64_t word = (static_cast<uint64_t>(kSpecialHigh[index]) << 32) | kSpecialLow[index];
   return {.c0 = static_cast<uint32_t>(word) & ((1u << kSpecialC0Bits) - 1u),
           .a1 = static_cast<uint32_t>(word >> kSpecialC0Bits) & ((1u << kSpecialA1Bits) - 1u),
           .a2 = static_cast<uint32_t>(word >> (kSpecialC0Bits + kSpecialA1Bits))};

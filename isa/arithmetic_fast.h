@@ -64,6 +64,12 @@ namespace fast {
 
 // One lane.
 
+// condition ? yes : no, spelled so that the compiler does not make a branch of it.
+[[gnu::always_inline]] inline uint32_t select(bool condition, uint32_t yes, uint32_t no) {
+  const uint32_t mask = 0u - static_cast<uint32_t>(condition);
+  return (yes & mask) | (no & ~mask);
+}
+
 [[gnu::always_inline]] inline int32_t magnitude_of(uint32_t a) {
   return static_cast<int32_t>(a & 0x7fffffffu);  // signed: SSE2 compares only signed
 }
@@ -132,20 +138,19 @@ namespace fast {
   const uint32_t sign = static_cast<uint32_t>(a & 0x8000) << 16;
   const uint32_t normal = (static_cast<uint32_t>(magnitude) << 13) + (112u << 23);
   const uint32_t subnormal = std::bit_cast<uint32_t>(static_cast<float>(magnitude) * 0x1p-24f);
-  const uint32_t finite = magnitude < 0x400 ? subnormal : normal;
-  const uint32_t value = sign | (magnitude == 0x7c00 ? 0x7f800000u : finite);
-  return magnitude > 0x7c00 ? kCanonicalNan : value;
+  const uint32_t finite = select(magnitude < 0x400, subnormal, normal);
+  const uint32_t value = sign | select(magnitude == 0x7c00, 0x7f800000u, finite);
+  return select(magnitude > 0x7c00, kCanonicalNan, value);
 }
 
 [[gnu::always_inline]] inline int8_t f32_to_int8_sat_lane(uint32_t a) {
   if constexpr (!kNativeArithmetic) return arith::f32_to_int8_sat(a);
   const int32_t magnitude = magnitude_of(a);
   const uint32_t clamped =
-      (a & 0x80000000u) | static_cast<uint32_t>(magnitude > 0x42fe0000 ? 0x42fe0000 : magnitude);
+      (a & 0x80000000u) | select(magnitude > 0x42fe0000, 0x42fe0000u, a & 0x7fffffffu);
   // Adding 1.5 * 2^23 leaves the rounded integer in the low bits.
   const uint32_t shifted = std::bit_cast<uint32_t>(std::bit_cast<float>(clamped) + 0x1.8p23f);
-  const int32_t rounded = static_cast<int32_t>(shifted - 0x4b400000u);
-  return static_cast<int8_t>(magnitude > 0x7f800000 ? 0 : rounded);
+  return static_cast<int8_t>(select(magnitude > 0x7f800000, 0u, shifted - 0x4b400000u));
 }
 
 [[gnu::always_inline]] inline int32_t f32_to_int32_sat_lane(uint32_t a) {
@@ -155,11 +160,11 @@ namespace fast {
   const float bias = std::bit_cast<float>((a & 0x80000000u) | 0x4b000000u);
   const uint32_t rounded = std::bit_cast<uint32_t>((std::bit_cast<float>(a) + bias) - bias);
   const bool fits = magnitude < 0x4f000000;  // below 2^31
-  const uint32_t integral = magnitude < 0x4b000000 ? rounded : a;
-  const int32_t converted = static_cast<int32_t>(std::bit_cast<float>(fits ? integral : 0u));
-  const int32_t limit = static_cast<int32_t>(0x7fffffffu + (a >> 31));
-  const int32_t saturated = fits ? converted : limit;
-  return magnitude > 0x7f800000 ? 0 : saturated;
+  const uint32_t integral = select(magnitude < 0x4b000000, rounded, a);
+  const int32_t converted = static_cast<int32_t>(std::bit_cast<float>(select(fits, integral, 0u)));
+  const uint32_t limit = 0x7fffffffu + (a >> 31);
+  const uint32_t saturated = select(fits, static_cast<uint32_t>(converted), limit);
+  return static_cast<int32_t>(select(magnitude > 0x7f800000, 0u, saturated));
 }
 
 [[gnu::always_inline]] inline uint16_t f32_to_bf16_lane(uint32_t a) {
@@ -175,19 +180,21 @@ namespace fast {
   const uint32_t normal = (rebiased + 0xfffu + ((rebiased >> 13) & 1u)) >> 13;
   // The last place of 0.5 is 2^-24, the unit of f16 subnormals.
   const uint32_t shifted = std::bit_cast<uint32_t>(std::bit_cast<float>(abs_lane(a)) + 0.5f);
-  const uint32_t finite = magnitude < 0x38800000 ? shifted - 0x3f000000u : normal;
-  const uint32_t value = ((a >> 16) & 0x8000u) | (magnitude >= 0x47800000 ? 0x7c00u : finite);
-  return static_cast<uint16_t>(magnitude > 0x7f800000 ? kCanonicalNanF16 : value);
+  const uint32_t finite = select(magnitude < 0x38800000, shifted - 0x3f000000u, normal);
+  const uint32_t value = ((a >> 16) & 0x8000u) | select(magnitude >= 0x47800000, 0x7c00u, finite);
+  return static_cast<uint16_t>(select(magnitude > 0x7f800000, kCanonicalNanF16, value));
 }
 
 // The special functions, as in isa/arithmetic.cc but without branches.
 
 [[gnu::always_inline]] inline uint32_t special_value_lane(uint32_t index, uint32_t d, bool rising) {
-  constexpr int kA2Shift = kSpecialC0Bits + kSpecialA1Bits;
-  const uint64_t word = kSpecialRows[index];
-  const uint32_t c0 = static_cast<uint32_t>(word) & ((1u << kSpecialC0Bits) - 1u);
-  const uint32_t a1 = static_cast<uint32_t>(word >> kSpecialC0Bits) & ((1u << kSpecialA1Bits) - 1u);
-  const uint32_t a2 = static_cast<uint32_t>(word >> kA2Shift);
+  constexpr int kA1LowBits = 32 - kSpecialC0Bits;
+  constexpr int kA1HighBits = kSpecialA1Bits - kA1LowBits;
+  const uint32_t low = kSpecialLow[index];
+  const uint32_t high = kSpecialHigh[index];
+  const uint32_t c0 = low & ((1u << kSpecialC0Bits) - 1u);
+  const uint32_t a1 = ((high & ((1u << kA1HighBits) - 1u)) << kA1LowBits) | (low >> kSpecialC0Bits);
+  const uint32_t a2 = high >> kA1HighBits;
   const uint32_t bend = (a2 * d) >> kSpecialOffsetBits;
   const uint32_t slope = rising ? a1 + bend : a1 - bend;
   const uint32_t step =
@@ -201,22 +208,21 @@ namespace fast {
 
 [[gnu::always_inline]] inline uint32_t exp2_lane(uint32_t a) {
   const int32_t magnitude = magnitude_of(a);
-  const bool negative = (a >> 31) != 0;
+  const uint32_t negative = 0u - (a >> 31);  // a mask
   const uint32_t significand = ((a & 0x7fffffu) | 0x800000u) << 8;
   const int32_t exponent = magnitude >> 23;
-  const int32_t capped = exponent > 133 ? 133 : exponent < 102 ? 102 : exponent;
-  const uint32_t fixed_magnitude = ((significand >> (133 - capped)) + 1u) >> 1;
-  const uint32_t fixed = negative ? 0u - fixed_magnitude : fixed_magnitude;
+  const uint32_t fixed_magnitude = ((significand >> ((133 - exponent) & 31)) + 1u) >> 1;
+  const uint32_t fixed = (fixed_magnitude ^ negative) - negative;
   const uint32_t segment = (fixed >> kSpecialOffsetBits) & 0x7fu;
   const uint32_t offset = fixed & ((1u << kSpecialOffsetBits) - 1u);
   const int32_t biased = static_cast<int32_t>((fixed >> 24) ^ 0x80u);
   const uint32_t value =
       drop_guard_bits_lane(special_value_lane(kSpecialBaseExp2 + segment, offset, true));
   uint32_t result = (static_cast<uint32_t>(biased - 2) << 23) + value;
-  result = biased < 2 ? 0u : result;
-  result = exponent > 133 ? (negative ? 0u : 0x7f800000u) : result;
-  result = exponent < 102 ? 0x3f800000u : result;
-  return magnitude > 0x7f800000 ? kCanonicalNan : result;
+  result = select(biased < 2, 0u, result);
+  result = select(exponent > 133, 0x7f800000u & ~negative, result);
+  result = select(exponent < 102, 0x3f800000u, result);
+  return select(magnitude > 0x7f800000, kCanonicalNan, result);
 }
 
 [[gnu::always_inline]] inline uint32_t reciprocal_lane(uint32_t a) {
@@ -227,9 +233,11 @@ namespace fast {
   const uint32_t value = drop_guard_bits_lane(
       special_value_lane(kSpecialBaseReciprocal + segment, (a & 0xffffu) << 1, false));
   uint32_t result = (static_cast<uint32_t>(252 - exponent) << 23) + value;
-  result = (exponent > 253 || (result & 0x7f800000u) == 0) ? 0u : result;
-  result = sign | (exponent == 0 ? 0x7f800000u : result);
-  return magnitude > 0x7f800000 ? kCanonicalNan : result;
+  // From 2^126 the field holds -2, -1 or 0 where it is not a normal number.
+  result = select(static_cast<int32_t>(result) < 0x800000, 0u, result);
+  result = select(exponent == 255, 0u, result);
+  result = sign | select(exponent == 0, 0x7f800000u, result);
+  return select(magnitude > 0x7f800000, kCanonicalNan, result);
 }
 
 [[gnu::always_inline]] inline uint32_t rsqrt_lane(uint32_t a) {
@@ -239,32 +247,34 @@ namespace fast {
   const uint32_t value = drop_guard_bits_lane(
       special_value_lane(kSpecialBaseRsqrt + segment, (a & 0xffffu) << 1, false));
   uint32_t result = ((189u - ((exponent + 1u) >> 1)) << 23) + value;
-  result = magnitude == 0x7f800000 ? 0u : result;
-  result = (a >> 31) != 0 ? kCanonicalNan : result;
-  result = exponent == 0 ? 0x7f800000u : result;
-  return magnitude > 0x7f800000 ? kCanonicalNan : result;
+  result = select(magnitude == 0x7f800000, 0u, result);
+  result = select((a >> 31) != 0, kCanonicalNan, result);
+  result = select(exponent == 0, 0x7f800000u, result);
+  return select(magnitude > 0x7f800000, kCanonicalNan, result);
 }
 
 [[gnu::always_inline]] inline uint32_t log2_lane(uint32_t a) {
   const int32_t magnitude = magnitude_of(a);
   const uint32_t fraction = a & 0x7fffffu;
   const uint32_t upper = fraction >> 22;
-  const uint32_t t = upper != 0 ? 0x800000u - fraction : fraction << 1;
+  const uint32_t t = select(upper != 0, 0x800000u - fraction, fraction << 1);
   const int32_t whole = (magnitude >> 23) - 127 + static_cast<int32_t>(upper);
   const uint32_t segment = (a >> 16) & 0x7fu;
   const uint32_t g = special_value_lane(kSpecialBaseLog2 + segment, (a & 0xffffu) << 1, false);
-  const int64_t product = static_cast<int64_t>(static_cast<uint64_t>(t) * g);
-  const int64_t sum = whole * (int64_t{1} << 51) + (upper != 0 ? -product : product);
-  const uint32_t sign = sum < 0 ? 0x80000000u : 0u;
-  const uint64_t absolute = static_cast<uint64_t>(sum < 0 ? -sum : sum);
+  const uint64_t product = static_cast<uint64_t>(t) * g;
+  const uint64_t minus = uint64_t{0} - upper;  // a mask
+  const uint64_t sum =
+      (static_cast<uint64_t>(static_cast<int64_t>(whole)) << 51) + ((product ^ minus) - minus);
+  const uint32_t sign = static_cast<uint32_t>(sum >> 32) & 0x80000000u;
+  const uint64_t absolute = (sum ^ (uint64_t{0} - (sum >> 63))) + (sum >> 63);
   const int shift = std::countl_zero(absolute | 1u);
   const uint32_t rounded = (static_cast<uint32_t>((absolute << shift) >> 39) + 1u) >> 1;
   uint32_t result = sign + (static_cast<uint32_t>(138 - shift) << 23) + rounded;
-  result = absolute == 0 ? 0u : result;
-  result = magnitude >= 0x7f800000 ? 0x7f800000u : result;
-  result = (a >> 31) != 0 ? kCanonicalNan : result;
-  result = magnitude < 0x800000 ? 0xff800000u : result;
-  return magnitude > 0x7f800000 ? kCanonicalNan : result;
+  result = select(absolute == 0, 0u, result);
+  result = select(magnitude == 0x7f800000, 0x7f800000u, result);
+  result = select((a >> 31) != 0, kCanonicalNan, result);
+  result = select(magnitude < 0x800000, 0xff800000u, result);
+  return select(magnitude > 0x7f800000, kCanonicalNan, result);
 }
 
 // All lanes.

@@ -133,8 +133,8 @@ def header_text(tables):
     words = [pack(row) for table in tables for row in table[3]]
     lines = [
         f"// {NOTICE}",
-        "// The tables of exp2, reciprocal, rsqrt and log2 (isa/special_functions.toml): one 64-bit word",
-        "// a segment, a2 above a1 above c0.",
+        "// The tables of exp2, reciprocal, rsqrt and log2 (isa/special_functions.toml): 64 bits a segment,",
+        "// a2 above a1 above c0, as two 32-bit tables because compilers gather those.",
         "#pragma once",
         "",
         "#include <cstdint>",
@@ -151,10 +151,12 @@ def header_text(tables):
     for name, segments, *_ in tables:
         lines.append(f"inline constexpr uint32_t kSpecialBase{name.capitalize()} = {base};")
         base += segments
-    lines += ["", f"inline constexpr uint64_t kSpecialRows[{len(words)}] = {{"]
-    for i in range(0, len(words), 4):
-        lines.append("    " + " ".join(f"0x{word:016x}," for word in words[i:i + 4]))
-    lines += ["};", "", "}  // namespace pianola::arith"]
+    for half, shift in (("Low", 0), ("High", 32)):
+        lines += ["", f"inline constexpr uint32_t kSpecial{half}[{len(words)}] = {{"]
+        for i in range(0, len(words), 8):
+            lines.append("    " + " ".join(f"0x{word >> shift & 0xffffffff:08x}," for word in words[i:i + 8]))
+        lines += ["};"]
+    lines += ["", "}  // namespace pianola::arith"]
     return "\n".join(lines) + "\n"
 
 
