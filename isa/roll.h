@@ -86,7 +86,7 @@ struct PersistentRegion {
   int first_word = 0, words = 0;
 };
 
-struct ModelFacts {
+struct RollModel {
   std::string architecture, quantization;
   int vocabulary = 0, hidden = 0, layers = 0, heads = 0, kv_heads = 0, head_size = 0,
       feed_forward = 0, context = 0;
@@ -98,7 +98,7 @@ struct RollMetadata {
   uint32_t version = 1;
   std::string target_name;
   std::string target_text;  // canonical text of the target; parse_target accepts it
-  ModelFacts model;
+  RollModel model;
   std::vector<Entry> entries;
   std::vector<PersistentRegion> persistent;
   uint64_t kv_vectors = 0;  // size of the KV region
