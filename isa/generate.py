@@ -291,9 +291,18 @@ def cpp_header(spec):
     out.append(f"constexpr int kPayloadStart = {spec.payload_start};  // first bit after the timing")
     for unit in spec.units:
         out.append(f"constexpr int kPayloadBits{unit.camel} = {unit.used_bits - spec.payload_start};")
+    out += ["", "// The range of every field that holds a number."]
+    for prefix, fields in [("Header", spec.header), ("Nop", spec.nop), ("Timing", spec.timing),
+                           *((unit.camel, unit.fields) for unit in spec.units)]:
+        for field in fields:
+            name = f"k{prefix}{camel(field.name)}"
+            if field.signed:
+                out.append(f"constexpr int32_t {name}Min = {-(1 << (field.bits - 1))}, "
+                           f"{name}Max = {(1 << (field.bits - 1)) - 1};")
+            elif not field.enum:
+                out.append(f"constexpr uint32_t {name}Max = {(1 << field.bits) - 1};")
     out.append("")
     for name, values in spec.enums.items():
-        body = ", ".join(f"{camel(k)} = {v}" for k, v in values.items())
         out.append(f"enum class {name} : uint32_t {{")
         line = "  "
         for k, v in values.items():
@@ -354,7 +363,6 @@ def cpp_header(spec):
             "  header.legal = header.kind == WordKind::End && queue == 0 && mask == 0 &&",
             f"                 detail::is_zero_from(word, {spec.header_bits});",
             "  return header;", "}", "",
-            f"constexpr uint32_t kNopCountMax = (uint32_t{{1}} << {count.bits}) - 1;",
             "inline Word encode_nop(uint32_t count) {", "  CHECK(count >= 1);", "  Word word{};",
             f"  detail::put(word, {kind.lsb}, {kind.bits}, static_cast<uint32_t>(WordKind::Nop));",
             f"  detail::put(word, {count.lsb}, {count.bits}, count);", "  return word;", "}",

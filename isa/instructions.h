@@ -23,6 +23,66 @@ constexpr int kPayloadBitsSxm = 50;
 constexpr int kPayloadBitsPortRecv = 12;
 constexpr int kPayloadBitsPortSend = 11;
 
+// The range of every field that holds a number.
+constexpr uint32_t kHeaderQueueMax = 1023;
+constexpr uint32_t kHeaderMaskMax = 255;
+constexpr uint32_t kNopCountMax = 16777215;
+constexpr uint32_t kTimingStartMax = 65535;
+constexpr uint32_t kTimingN1Max = 255;
+constexpr uint32_t kTimingP1Max = 255;
+constexpr uint32_t kTimingN2Max = 255;
+constexpr uint32_t kTimingP2Max = 4095;
+constexpr uint32_t kTimingN3Max = 1023;
+constexpr uint32_t kTimingP3Max = 65535;
+constexpr uint32_t kMemStreamMax = 63;
+constexpr uint32_t kMemAddressMax = 65535;
+constexpr int32_t kMemS1Min = -32768, kMemS1Max = 32767;
+constexpr int32_t kMemS2Min = -32768, kMemS2Max = 32767;
+constexpr int32_t kMemS3Min = -32768, kMemS3Max = 32767;
+constexpr uint32_t kMemRegMax = 31;
+constexpr uint32_t kMemLaneRegMax = 31;
+constexpr uint32_t kMemLaneMax = 511;
+constexpr uint32_t kMemLaneStepMax = 1;
+constexpr uint32_t kMemIndexStreamMax = 63;
+constexpr uint32_t kMemLimitMax = 65535;
+constexpr uint32_t kVxmXStreamMax = 63;
+constexpr uint32_t kVxmYStreamMax = 63;
+constexpr uint32_t kVxmZStreamMax = 63;
+constexpr uint32_t kVxmSelectRegMax = 31;
+constexpr int32_t kVxmSelectImmMin = -32768, kVxmSelectImmMax = 32767;
+constexpr int32_t kVxmSelectS1Min = -512, kVxmSelectS1Max = 511;
+constexpr int32_t kVxmSelectS2Min = -512, kVxmSelectS2Max = 511;
+constexpr uint32_t kVxmAccMax = 63;
+constexpr int32_t kVxmAccS1Min = -32, kVxmAccS1Max = 31;
+constexpr int32_t kVxmAccS2Min = -32, kVxmAccS2Max = 31;
+constexpr int32_t kVxmAccS3Min = -32, kVxmAccS3Max = 31;
+constexpr uint32_t kVxmK1Max = 31;
+constexpr uint32_t kVxmK2Max = 31;
+constexpr uint32_t kVxmOutDirsMax = 3;
+constexpr uint32_t kVxmOutStreamMax = 63;
+constexpr uint32_t kMxmLoadStreamMax = 63;
+constexpr uint32_t kMxmLoadRowMax = 511;
+constexpr int32_t kMxmLoadRowS1Min = -512, kMxmLoadRowS1Max = 511;
+constexpr int32_t kMxmLoadRowS2Min = -512, kMxmLoadRowS2Max = 511;
+constexpr int32_t kMxmLoadRowS3Min = -512, kMxmLoadRowS3Max = 511;
+constexpr uint32_t kMxmMacStreamMax = 63;
+constexpr uint32_t kMxmMacAccMax = 127;
+constexpr int32_t kMxmMacAccS1Min = -64, kMxmMacAccS1Max = 63;
+constexpr int32_t kMxmMacAccS2Min = -64, kMxmMacAccS2Max = 63;
+constexpr int32_t kMxmMacAccS3Min = -64, kMxmMacAccS3Max = 63;
+constexpr uint32_t kMxmMacOutStreamMax = 63;
+constexpr uint32_t kSxmStreamMax = 63;
+constexpr int32_t kSxmAmountMin = -512, kSxmAmountMax = 511;
+constexpr int32_t kSxmAmountS1Min = -512, kSxmAmountS1Max = 511;
+constexpr uint32_t kSxmIndexStreamMax = 63;
+constexpr uint32_t kSxmOutDirsMax = 3;
+constexpr uint32_t kSxmOutStreamMax = 63;
+constexpr uint32_t kPortRecvCountMax = 15;
+constexpr uint32_t kPortRecvOutDirsMax = 3;
+constexpr uint32_t kPortRecvOutStreamMax = 63;
+constexpr uint32_t kPortSendCountMax = 15;
+constexpr uint32_t kPortSendStreamMax = 63;
+
 enum class WordKind : uint32_t {
   Nop = 0, Push = 1, End = 2,
 };
@@ -229,7 +289,6 @@ inline Header decode_header(const Word& word) {
   return header;
 }
 
-constexpr uint32_t kNopCountMax = (uint32_t{1} << 24) - 1;
 inline Word encode_nop(uint32_t count) {
   CHECK(count >= 1);
   Word word{};

@@ -97,7 +97,10 @@ constexpr int kLaunchRegisters = 32;  // visible in the machine; 0 always reads 
 Result<Target> parse_target(std::string_view toml_text, std::string_view where);
 // Loads targets/<name>.toml from the target directory, or the file itself if name is a path.
 Result<Target> load_target(std::string_view name_or_path);
-// The canonical text of a target: two targets are the same machine if and only if it is equal.
+// Fills the derived members from the others. For targets built by hand; parse_target has done it.
+void make_derived(Target& target);
+// The canonical text of a target, without its doc; parse_target accepts it. Two targets are the same
+// machine if and only if it is equal.
 std::string canonical_text(const Target& target);
 
 }  // namespace pianola
