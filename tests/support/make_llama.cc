@@ -74,8 +74,8 @@ std::string gguf_name(const std::string& name) {
   const std::string part = name.substr(dot + 1, name.rfind('.') - dot - 1);
   for (const PartName& entry : kLayerParts) {
     if (part == entry.hugging_face) {
-      return "blk." + name.substr(prefix.size(), dot - prefix.size()) + "." + entry.gguf +
-             ".weight";
+      return std::string("blk.") + name.substr(prefix.size(), dot - prefix.size()) + "." +
+             entry.gguf + ".weight";
     }
   }
   CHECK(false);
@@ -98,8 +98,9 @@ Status write_shards(const std::filesystem::path& directory, const std::vector<Na
     std::vector<NamedTensor> part;
     for (std::size_t i = s; i < tensors.size(); i += shards) {
       part.push_back(tensors[i]);
-      map += (map.empty() ? "" : ",") + std::string("\n  \"") + tensors[i].name + "\": \"" + name +
-             "\"";
+      if (!map.empty()) map += ',';
+      map += "\n  \"";
+      map += tensors[i].name + "\": \"" + name + "\"";
     }
     TRY_STATUS(write_file(directory / name, as_text(write_safetensors(part))));
   }

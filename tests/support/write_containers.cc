@@ -21,7 +21,7 @@ void append(Bytes& bytes, std::string_view text) {
 }
 
 void append(Bytes& bytes, std::span<const std::byte> more) {
-  bytes.insert(bytes.end(), more.begin(), more.end());
+  for (const std::byte byte : more) bytes.push_back(byte);
 }
 
 std::string_view as_text(const Bytes& bytes) {
@@ -42,7 +42,8 @@ Bytes write_safetensors(std::span<const NamedTensor> tensors) {
   for (const NamedTensor& tensor : tensors) {
     std::string shape;
     for (const std::uint64_t dim : tensor.shape) {
-      shape += (shape.empty() ? std::string() : std::string(",")) + std::to_string(dim);
+      if (!shape.empty()) shape += ',';
+      shape += std::to_string(dim);
     }
     const std::size_t begin = data.size();
     append(data, tensor.bytes);
