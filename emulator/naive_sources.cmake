@@ -1,0 +1,3 @@
+target_sources(pianola_emulator PRIVATE
+  naive_interpreter.cc
+)
