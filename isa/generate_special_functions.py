@@ -170,7 +170,6 @@ def package_text(tables):
         "",
         "package special_function_pkg;",
         "",
-        f"  localparam int unsigned SpecialRowCount = {len(words)};",
         f"  localparam logic [{64 * len(words) - 1}:0] SpecialRows = {{",
     ]
     for i in reversed(range(0, len(words), 4)):

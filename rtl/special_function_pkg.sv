@@ -5,7 +5,6 @@
 
 package special_function_pkg;
 
-  localparam int unsigned SpecialRowCount = 640;
   localparam logic [40959:0] SpecialRows = {
     64'h07ba2e6853906ce0, 64'h07cc2ea6bb963dd1, 64'h07de2ee5a39c1696, 64'h07f02f2523a1f743,
     64'h08022f6533a7dfe8, 64'h08142fa5d3add098, 64'h08282fe713b3c966, 64'h083a3028dbb9ca65,
