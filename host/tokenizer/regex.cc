@@ -101,7 +101,7 @@ Result<Regex> Regex::compile(std::string_view pattern) {
 Result<Regex> Regex::literal(std::string_view text) {
   std::string pattern;
   for (const char c : text) {
-    if (std::string_view("\\.+*?()|[]{}^$#&-~ \t").find(c) != std::string_view::npos) {
+    if (std::string_view("\\.+*?()|[]{}^$").find(c) != std::string_view::npos) {
       pattern += '\\';
     }
     pattern += c;

@@ -32,7 +32,9 @@ std::string take_complete_utf8(std::string& pending);
 bool is_white_space(char32_t code);  // property White_Space
 bool is_number(char32_t code);       // categories Nd, Nl, No
 bool is_punctuation(char32_t code);  // categories P*, and all of ASCII's
-bool is_mark(char32_t code);         // category Mn
+bool is_mark(char32_t code);         // categories Mn, Mc, Me
+// Letters, marks, decimal and letter numbers, connectors, joiners.
+bool is_word_character(char32_t code);
 void append_lower_case(std::string& out, char32_t code);
 
 enum class UnicodeForm { Nfc, Nfd, Nfkc, Nfkd };
