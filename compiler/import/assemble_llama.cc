@@ -10,7 +10,7 @@
 namespace pianola {
 namespace {
 
-constexpr std::size_t kLinesMax = 40;
+constexpr std::size_t kLinesMax = 100;
 constexpr std::size_t kDimensionMax = std::size_t{1} << 31;
 
 std::string counted(std::size_t count) {
@@ -52,8 +52,7 @@ class Assembler {
     const bool countable = problems_.malformed.empty();
     graph_ = empty_graph(facts);
     if (countable) build();
-    if (!countable) claim_names_only();
-    check_leftovers();
+    check_leftovers(countable);
     if (!problems_.none()) return problems_.to_error(where);
     TRY_STATUS(verify(graph_));
     return std::move(graph_);
@@ -166,35 +165,39 @@ class Assembler {
     return graph_.add_node(prefix + "ffn_add", Add{}, {x, down}, hidden);
   }
 
-  // Facts that cannot be built from: still know which tensors a Llama would have had.
-  void claim_names_only() {
-    for (const std::string_view name :
-         {source_.names.embedding, source_.names.final_norm, source_.names.head}) {
-      claimed_.insert(std::string(name));
-    }
-    const std::size_t layers = std::min(source_.facts.layers, source_.tensors.size());
-    for (std::size_t layer = 0; layer < layers; ++layer) {
-      for (std::size_t part = 0; part < kLlamaParts; ++part) {
-        claimed_.insert(part_name(layer, static_cast<LlamaPart>(part)));
-      }
-    }
+  // The name of a Llama's tensor, be it of a layer that this model does not have.
+  bool is_ours(std::string_view name) const {
+    const LlamaNames& names = source_.names;
+    if (name == names.embedding || name == names.final_norm || name == names.head) return true;
+    if (!name.starts_with(names.layer_prefix)) return false;
+    name.remove_prefix(names.layer_prefix.size());
+    name.remove_prefix(std::min(name.find_first_not_of("0123456789"), name.size()));
+    return std::find(names.parts.begin(), names.parts.end(), name) != names.parts.end();
   }
 
-  // Tensors that a Llama does not have, and types that we do not have, in groups.
-  void check_leftovers() {
+  // Tensors that a Llama does not have, and types that we do not have, in groups. `built` tells
+  // whether the facts allowed to claim the tensors that it does have.
+  void check_leftovers(bool built) {
     std::map<std::string, std::size_t> unknown;
+    std::map<std::string, std::size_t> surplus;
     std::map<std::string, std::size_t> types;
     for (const auto& [name, tensor] : source_.tensors) {
       const std::string_view suffix = source_.names.ignored_suffix;
       if (!suffix.empty() && name.ends_with(suffix)) continue;
-      if (claimed_.count(name) == 0) ++unknown[without_numbers(name)];
       if (!tensor.dtype) ++types[tensor.dtype_name];
+      if (claimed_.count(name) != 0) continue;
+      if (!is_ours(name)) ++unknown[without_numbers(name)];
+      if (is_ours(name) && built) ++surplus[without_numbers(name)];
     }
     for (const auto& [type, count] : types) {
       problems_.unsupported.push_back("tensor type " + type + counted(count));
     }
     for (const auto& [name, count] : unknown) {
       problems_.unsupported.push_back("tensor " + quote_name(name) + counted(count));
+    }
+    for (const auto& [name, count] : surplus) {
+      problems_.malformed.push_back("tensor " + quote_name(name) + counted(count) +
+                                    " belongs to none of the model's layers");
     }
   }
 

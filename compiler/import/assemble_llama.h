@@ -23,7 +23,7 @@ struct ImportProblems {
   std::vector<std::string> malformed;
 
   bool none() const { return unsupported.empty() && malformed.empty(); }
-  // One error with a line per problem; at most 40 lines. CHECKs that there is one.
+  // One error with a line per problem; at most 100 lines. CHECKs that there is one.
   Error to_error(const std::string& where) const;
 };
 
