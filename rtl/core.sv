@@ -1,0 +1,512 @@
+// The core: front (instruction FIFO, dispatcher, port queues), freeze pipeline, and the row of
+// positions that target_pkg describes, with their queues and units.
+//
+// A launch. start_i for one clock edge clears everything but MEM and takes regs_i and totals_i.
+// Words and vectors are then delivered at clock edges, at most *_space_o at once. The front runs
+// when the port FIFOs are filled (isa.md section 8). done_o is set after the machine cycle of END;
+// the send FIFOs may still hold vectors. Inputs lead to flops only.
+//
+// fault_o is a flat vector of 32-bit sets of rule codes: one per position, then one for the front.
+// Units report in the cycle of the violation or in one of the next few; the front counts its own
+// cycles (front_cycle_o).
+`default_nettype none
+
+module core #(
+  parameter bit Checks = 1'b1,
+  localparam int unsigned Lanes = target_pkg::Lanes,
+  localparam int unsigned Streams = target_pkg::Streams,
+  localparam int unsigned Positions = target_pkg::Positions,
+  localparam int unsigned Queues = target_pkg::QueueCount,
+  localparam int unsigned V = Lanes * 8,
+  localparam int unsigned TapeW = (target_pkg::TapeBytesPerCycle + Lanes - 1) / Lanes,
+  localparam int unsigned KvW = (target_pkg::KvBytesPerCycle + Lanes - 1) / Lanes,
+  localparam int unsigned HostW = (target_pkg::HostBytesPerCycle + Lanes - 1) / Lanes
+) (
+  input  wire logic                        clk_i,
+  input  wire logic                        rst_ni,
+  input  wire logic                        start_i,
+  input  wire logic [32*32-1:0]            regs_i,      // launch registers; register 0 is ignored
+  input  wire logic [5*32-1:0]             totals_i,    // vectors per port queue in this launch
+  input  wire logic [31:0]                 words_i,     // words of the instruction tape
+  output logic                             done_o,
+  output logic                             en_o,        // this clock edge ends a machine cycle
+  output logic [47:0]                      cycle_o,     // number of that machine cycle
+  output logic [47:0]                      front_cycle_o,
+  output logic [47:0]                      frozen_o,    // frozen edges from start to END
+  output logic [47:0]                      frozen_after_first_o,
+  output logic                             fault_any_o,
+  output logic [(Positions+1)*32-1:0]      fault_o,
+  // Instruction words
+  input  wire logic                        word_valid_i,
+  input  wire logic [255:0]                word_i,
+  output logic [15:0]                      word_space_o,
+  // Ports: vectors delivered at this edge; vectors taken, which follow one edge later.
+  input  wire logic [3:0]                  tape_count_i,
+  input  wire logic [TapeW*V-1:0]          tape_data_i,
+  output logic [15:0]                      tape_space_o,
+  input  wire logic [3:0]                  kv_count_i,
+  input  wire logic [KvW*V-1:0]            kv_data_i,
+  output logic [15:0]                      kv_space_o,
+  input  wire logic [3:0]                  host_count_i,
+  input  wire logic [HostW*V-1:0]          host_data_i,
+  output logic [15:0]                      host_space_o,
+  input  wire logic [3:0]                  kv_take_i,
+  output logic [15:0]                      kv_level_o,
+  output logic [KvW*V-1:0]                 kv_data_o,
+  input  wire logic [3:0]                  host_take_i,
+  output logic [15:0]                      host_level_o,
+  output logic [HostW*V-1:0]               host_data_o
+);
+
+  localparam int unsigned Slices = target_pkg::SlicesPerPosition;
+  localparam int unsigned EntryW = pianola_pkg::TimingW + pianola_pkg::PayloadW;
+  localparam int unsigned TimingW = pianola_pkg::TimingW;
+  localparam int unsigned MemW = pianola_pkg::MemPayloadW;
+  localparam int unsigned VxmW = pianola_pkg::VxmPayloadW;
+  localparam int unsigned SxmW = pianola_pkg::SxmPayloadW;
+  localparam int unsigned LoadW = pianola_pkg::MxmLoadPayloadW;
+  localparam int unsigned MacW = pianola_pkg::MxmMacPayloadW;
+  localparam int unsigned PortW = pianola_pkg::PortRecvPayloadW;
+  localparam int unsigned FifoSlack = 2;
+  localparam int unsigned WordLevelW = $clog2(target_pkg::InstructionFifoWords + FifoSlack + 1);
+
+  if (pianola_pkg::latency_dispatch(Lanes) != 2) begin : gen_dispatch_other
+    $error("core: dispatch must be 2");
+  end
+
+  // -- Launch ---------------------------------------------------------------------------------
+  logic [32*32-1:0] regs_q /* verilator public_flat_rw */;
+  logic [5*32-1:0]  totals_q;
+  logic [31:0]      words_q, words_arrived_q;
+  logic             start_q;
+  always_ff @(posedge clk_i) begin
+    start_q <= start_i || !rst_ni;
+    if (start_i) begin
+      regs_q <= {regs_i[32*32-1:32], 32'd0};
+      totals_q <= totals_i;
+      words_q <= words_i;
+    end
+  end
+
+  // -- Front ----------------------------------------------------------------------------------
+  logic                  running_q, filled_q;
+  logic                  grant, word_valid, word_filled, dispatch_ready, pop, push, ending;
+  logic                  port_ready, port_filled, port_holds;
+  logic [255:0]          word;
+  logic [WordLevelW-1:0] word_space;
+  logic [Queues-1:0]     push_set;
+  logic [31:0]           dispatch_fault, port_front_fault, front_fault;
+  logic [47:0]           front_cycle_q;
+
+  instruction_fifo #(
+    .Depth(target_pkg::InstructionFifoWords), .Slack(FifoSlack)
+  ) u_words (
+    .clk_i(clk_i), .rst_ni(rst_ni), .clear_i(start_q), .write_i(word_valid_i), .word_i(word_i),
+    .pop_i(pop), .valid_o(word_valid), .word_o(word), .space_o(word_space),
+    .filled_o(word_filled)
+  );
+  assign word_space_o = 16'(word_space);
+
+  dispatcher #(.Queues(Queues)) u_dispatcher (
+    .clk_i(clk_i), .rst_ni(rst_ni), .start_i(start_q), .grant_i(grant), .word_valid_i(word_valid),
+    .word_i(word), .ready_o(dispatch_ready), .pop_o(pop), .push_o(push), .end_o(ending),
+    .fault_o(dispatch_fault)
+  );
+
+  assign grant = running_q && filled_q && dispatch_ready && port_ready;
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni || start_q) begin
+      running_q <= rst_ni;
+      filled_q <= 1'b0;
+      words_arrived_q <= '0;
+      front_cycle_q <= '0;
+    end else begin
+      if (grant && ending) running_q <= 1'b0;
+      if (port_filled && (word_filled || (words_arrived_q == words_q))) filled_q <= 1'b1;
+      if (word_valid_i) words_arrived_q <= words_arrived_q + 1'b1;
+      if (grant) front_cycle_q <= front_cycle_q + 1'b1;
+    end
+  end
+  assign front_cycle_o = front_cycle_q;
+
+  always_comb begin
+    push_set = '0;
+    if (push) begin
+      push_set = Queues'(word[pianola_pkg::HeaderMaskLsb +: 8]) <<
+                 word[pianola_pkg::HeaderQueueLsb +: 10];
+    end
+  end
+
+  // -- Front to back --------------------------------------------------------------------------
+  logic              en, last;
+  logic [Queues-1:0] back_push;
+  logic [EntryW-1:0] entry;
+  freeze_pipeline #(
+    .Queues(Queues), .EntryW(EntryW), .FreezeDepth(target_pkg::FreezeDepth)
+  ) u_freeze (
+    .clk_i(clk_i), .rst_ni(rst_ni), .start_i(start_q), .grant_i(grant), .end_i(ending),
+    .push_i(push), .push_set_i(push_set), .entry_i(word[pianola_pkg::TimingLsb +: EntryW]),
+    .en_o(en), .end_o(last), .push_set_o(back_push), .entry_o(entry)
+  );
+
+  logic [47:0] cycle_q, frozen_q, frozen_after_first_q;
+  logic        started_q, done_q, ended_q;
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni || start_q) begin
+      cycle_q <= '0;
+      frozen_q <= '0;
+      frozen_after_first_q <= '0;
+      started_q <= 1'b0;
+      done_q <= !rst_ni;
+      ended_q <= 1'b0;
+    end else begin
+      ended_q <= 1'b0;
+      if (en) begin
+        cycle_q <= cycle_q + 1'b1;
+        started_q <= 1'b1;
+        done_q <= last;
+        ended_q <= last;
+      end else if (!done_q) begin
+        frozen_q <= frozen_q + 1'b1;
+        if (started_q) frozen_after_first_q <= frozen_after_first_q + 1'b1;
+      end
+    end
+  end
+  assign en_o = en;
+  assign cycle_o = cycle_q;
+  assign frozen_o = frozen_q;
+  assign frozen_after_first_o = frozen_after_first_q;
+  assign done_o = done_q;
+
+  // -- Positions ------------------------------------------------------------------------------
+  // Each position names what leaves it; its neighbours refer to that. Push bits of queues that
+  // live in the back; those of the port queues come from the front.
+  logic [Positions-1:0] position_holds, position_busy;
+  logic [31:0]          end_fault;
+
+  for (genvar p = 0; p < Positions; p++) begin : gen_position
+    localparam int unsigned Kind = 32'(target_pkg::UnitKinds[p*4 +: 4]);
+    localparam int unsigned Queue = 32'(target_pkg::FirstQueues[p*16 +: 16]);
+    localparam int unsigned PortDriveW = target_pkg::PortWidthVectors;
+    localparam int unsigned Drivers =
+        (Kind == target_pkg::UnitPort) ? 3 :
+        (Kind == target_pkg::UnitVxm) ? target_pkg::VxmChains :
+        (Kind == target_pkg::UnitMem) ? Slices : 1;
+    localparam int unsigned Width =
+        (Kind == target_pkg::UnitPort) ? PortDriveW : (Kind == target_pkg::UnitMem) ? 1 : 4;
+
+    logic [Streams*V-1:0]       east, west, east_in, west_in, east_leave, west_leave;
+    logic [Streams-1:0]         east_def, west_def, east_def_in, west_def_in;
+    logic [Streams-1:0]         east_def_leave, west_def_leave;
+    logic [Drivers-1:0]         drive_valid;
+    logic [Drivers*2-1:0]       drive_dirs;
+    logic [Drivers*6-1:0]       drive_stream;
+    logic [Drivers*4-1:0]       drive_count;
+    logic [Drivers*Width*V-1:0] drive_data;
+    logic                       conflict, holds, busy;
+    logic [31:0]                unit_fault;
+
+    if (p == 0) begin : gen_first
+      assign east_in = '0;
+      assign east_def_in = '0;
+    end else begin : gen_not_first
+      assign east_in = gen_position[p-1].east_leave;
+      assign east_def_in = gen_position[p-1].east_def_leave;
+    end
+    if (p == Positions - 1) begin : gen_last
+      assign west_in = '0;
+      assign west_def_in = '0;
+    end else begin : gen_not_last
+      assign west_in = gen_position[p+1].west_leave;
+      assign west_def_in = gen_position[p+1].west_def_leave;
+    end
+
+    stream_position #(
+      .Lanes(Lanes), .Streams(Streams), .Drivers(Drivers), .Width(Width), .HasWest(p != 0),
+      .HasEast(p != Positions - 1), .Checks(Checks)
+    ) u_streams (
+      .clk_i(clk_i), .rst_ni(rst_ni), .start_i(start_q), .en_i(en), .east_i(east_in),
+      .east_def_i(east_def_in), .west_i(west_in), .west_def_i(west_def_in),
+      .drive_valid_i(drive_valid), .drive_dirs_i(drive_dirs), .drive_stream_i(drive_stream),
+      .drive_count_i(drive_count), .drive_data_i(drive_data), .east_o(east),
+      .east_def_o(east_def), .west_o(west), .west_def_o(west_def), .east_leave_o(east_leave),
+      .east_def_leave_o(east_def_leave), .west_leave_o(west_leave),
+      .west_def_leave_o(west_def_leave), .conflict_o(conflict)
+    );
+
+    if (Kind == target_pkg::UnitPort) begin : gen_port
+      port_unit #(
+        .Lanes(Lanes), .Streams(Streams), .Width(PortDriveW),
+        .TapeFifoVectors(target_pkg::TapeFifoVectors),
+        .TapeBytesPerCycle(target_pkg::TapeBytesPerCycle),
+        .KvFifoVectors(target_pkg::KvFifoVectors), .KvBytesPerCycle(target_pkg::KvBytesPerCycle),
+        .HostFifoVectors(target_pkg::HostFifoVectors),
+        .HostBytesPerCycle(target_pkg::HostBytesPerCycle),
+        .FreezeDepth(target_pkg::FreezeDepth), .QueueDepth(target_pkg::QueueDepth),
+        .Checks(Checks)
+      ) u_ports (
+        .clk_i(clk_i), .rst_ni(rst_ni), .start_i(start_q), .grant_i(grant),
+        .front_now_i(front_cycle_q[15:0]), .push_i(push_set[Queue +: 5]),
+        .entry_i(word[pianola_pkg::TimingLsb +: TimingW + PortW]), .totals_i(totals_q),
+        .ready_o(port_ready), .filled_o(port_filled), .holds_o(port_holds),
+        .front_fault_o(port_front_fault), .en_i(en), .east_i(east), .west_i(west),
+        .east_def_i(east_def), .west_def_i(west_def), .out_valid_o(drive_valid),
+        .out_dirs_o(drive_dirs), .out_stream_o(drive_stream), .out_count_o(drive_count),
+        .out_data_o(drive_data), .busy_o(busy), .fault_o(unit_fault),
+        .tape_count_i(tape_count_i), .tape_data_i(tape_data_i), .tape_space_o(tape_space_o),
+        .kv_count_i(kv_count_i), .kv_data_i(kv_data_i), .kv_space_o(kv_space_o),
+        .host_count_i(host_count_i), .host_data_i(host_data_i), .host_space_o(host_space_o),
+        .kv_take_i(kv_take_i), .kv_level_o(kv_level_o), .kv_data_o(kv_data_o),
+        .host_take_i(host_take_i), .host_level_o(host_level_o), .host_data_o(host_data_o)
+      );
+      assign holds = port_holds;
+
+    end else if (Kind == target_pkg::UnitVxm) begin : gen_vxm
+      logic [Drivers-1:0]    chain_holds, chain_busy;
+      logic [Drivers*32-1:0] chain_fault;
+      for (genvar c = 0; c < Drivers; c++) begin : gen_chain
+        logic            issue, first1, last1, first2, last2, first3, last3;
+        logic [VxmW-1:0] instr;
+        logic [8:0]      acc_offset;
+        logic [19:0]     select_offset;
+        logic [31:0]     queue_fault, pass_fault;
+        logic [2:0]      count;
+        sequencer #(
+          .Depth(target_pkg::QueueDepth), .PayloadW(VxmW), .OffsetAW(9),
+          .A1Lsb(pianola_pkg::VxmAccS1Lsb), .A1W(pianola_pkg::VxmAccS1W),
+          .A2Lsb(pianola_pkg::VxmAccS2Lsb), .A2W(pianola_pkg::VxmAccS2W),
+          .A3Lsb(pianola_pkg::VxmAccS3Lsb), .A3W(pianola_pkg::VxmAccS3W), .OffsetBW(20),
+          .B1Lsb(pianola_pkg::VxmSelectS1Lsb), .B1W(pianola_pkg::VxmSelectS1W),
+          .B2Lsb(pianola_pkg::VxmSelectS2Lsb), .B2W(pianola_pkg::VxmSelectS2W), .Checks(Checks)
+        ) u_queue (
+          .clk_i(clk_i), .rst_ni(rst_ni), .start_i(start_q), .en_i(en), .now_i(cycle_q[15:0]),
+          .push_i(back_push[Queue + c]), .entry_i(entry[TimingW + VxmW - 1:0]), .want_o(),
+          .issue_o(issue), .instr_o(instr), .first1_o(first1), .last1_o(last1),
+          .first2_o(first2), .last2_o(last2), .first3_o(first3), .last3_o(last3),
+          .a_offset_o(acc_offset), .b_offset_o(select_offset), .holds_o(chain_holds[c]),
+          .fault_o(queue_fault)
+        );
+        vxm_chain #(
+          .Lanes(Lanes), .Streams(Streams), .Accumulators(target_pkg::VxmAccumulators),
+          .Stages(target_pkg::VxmStages), .Checks(Checks)
+        ) u_chain (
+          .clk_i(clk_i), .rst_ni(rst_ni), .en_i(en), .start_i(start_q), .issue_i(issue),
+          .instr_i(157'(instr)), .first1_i(first1), .last1_i(last1), .first2_i(first2),
+          .last2_i(last2), .first3_i(first3), .last3_i(last3), .acc_offset_i(acc_offset),
+          .select_offset_i(select_offset), .regs_i(regs_q), .east_i(east), .west_i(west),
+          .east_def_i(east_def), .west_def_i(west_def), .out_valid_o(drive_valid[c]),
+          .out_dirs_o(drive_dirs[c*2 +: 2]), .out_stream_o(drive_stream[c*6 +: 6]),
+          .out_count_o(count), .out_data_o(drive_data[c*Width*V +: Width*V]),
+          .fault_o(pass_fault), .busy_o(chain_busy[c])
+        );
+        assign drive_count[c*4 +: 4] = 4'(count);
+        assign chain_fault[c*32 +: 32] = queue_fault | pass_fault;
+      end
+      always_comb begin
+        unit_fault = '0;
+        for (int unsigned c = 0; c < Drivers; c++) begin
+          unit_fault = unit_fault | chain_fault[c*32 +: 32];
+        end
+      end
+      assign holds = |chain_holds;
+      assign busy = |chain_busy;
+
+    end else if (Kind == target_pkg::UnitMem) begin : gen_mem
+      logic [2*Slices-1:0]  queue_holds;
+      logic [Slices-1:0]    slice_busy;
+      logic [Slices*32-1:0] slice_fault;
+      for (genvar k = 0; k < Slices; k++) begin : gen_slice
+        logic            read_issue, write_issue;
+        logic [MemW-1:0] read_instr, write_instr;
+        logic [19:0]     read_offset, write_offset;
+        logic [8:0]      lane_offset;
+        logic [31:0]     read_fault, write_fault, access_fault;
+        sequencer #(
+          .Depth(target_pkg::QueueDepth), .PayloadW(MemW), .OffsetAW(20),
+          .A1Lsb(pianola_pkg::MemS1Lsb), .A1W(pianola_pkg::MemS1W),
+          .A2Lsb(pianola_pkg::MemS2Lsb), .A2W(pianola_pkg::MemS2W),
+          .A3Lsb(pianola_pkg::MemS3Lsb), .A3W(pianola_pkg::MemS3W), .OffsetBW(1), .Checks(Checks)
+        ) u_read_queue (
+          .clk_i(clk_i), .rst_ni(rst_ni), .start_i(start_q), .en_i(en), .now_i(cycle_q[15:0]),
+          .push_i(back_push[Queue + k]), .entry_i(entry[TimingW + MemW - 1:0]), .want_o(),
+          .issue_o(read_issue), .instr_o(read_instr), .first1_o(), .last1_o(), .first2_o(),
+          .last2_o(), .first3_o(), .last3_o(), .a_offset_o(read_offset), .b_offset_o(),
+          .holds_o(queue_holds[k]), .fault_o(read_fault)
+        );
+        sequencer #(
+          .Depth(target_pkg::QueueDepth), .PayloadW(MemW), .OffsetAW(20),
+          .A1Lsb(pianola_pkg::MemS1Lsb), .A1W(pianola_pkg::MemS1W),
+          .A2Lsb(pianola_pkg::MemS2Lsb), .A2W(pianola_pkg::MemS2W),
+          .A3Lsb(pianola_pkg::MemS3Lsb), .A3W(pianola_pkg::MemS3W), .OffsetBW(9),
+          .B1Lsb(pianola_pkg::MemLaneStepLsb), .B1W(pianola_pkg::MemLaneStepW),
+          .BUnsigned(1'b1), .Checks(Checks)
+        ) u_write_queue (
+          .clk_i(clk_i), .rst_ni(rst_ni), .start_i(start_q), .en_i(en), .now_i(cycle_q[15:0]),
+          .push_i(back_push[Queue + Slices + k]), .entry_i(entry[TimingW + MemW - 1:0]),
+          .want_o(), .issue_o(write_issue), .instr_o(write_instr), .first1_o(), .last1_o(),
+          .first2_o(), .last2_o(), .first3_o(), .last3_o(), .a_offset_o(write_offset),
+          .b_offset_o(lane_offset), .holds_o(queue_holds[Slices + k]), .fault_o(write_fault)
+        );
+        mem_slice #(
+          .Lanes(Lanes), .Streams(Streams), .Words(target_pkg::WordsPerSlice), .Slice(k),
+          .Checks(Checks)
+        ) u_slice (
+          .clk_i(clk_i), .rst_ni(rst_ni), .start_i(start_q), .en_i(en),
+          .read_issue_i(read_issue), .read_instr_i(157'(read_instr)), .read_offset_i(read_offset),
+          .write_issue_i(write_issue), .write_instr_i(157'(write_instr)),
+          .write_offset_i(write_offset), .write_lane_offset_i(lane_offset), .regs_i(regs_q),
+          .east_i(east), .west_i(west), .east_def_i(east_def), .west_def_i(west_def),
+          .out_valid_o(drive_valid[k]), .out_dirs_o(drive_dirs[k*2 +: 2]),
+          .out_stream_o(drive_stream[k*6 +: 6]), .out_data_o(drive_data[k*V +: V]),
+          .busy_o(slice_busy[k]), .fault_o(access_fault)
+        );
+        assign drive_count[k*4 +: 4] = 4'd1;
+        assign slice_fault[k*32 +: 32] = read_fault | write_fault | access_fault;
+      end
+      always_comb begin
+        unit_fault = '0;
+        for (int unsigned k = 0; k < Slices; k++) begin
+          unit_fault = unit_fault | slice_fault[k*32 +: 32];
+        end
+      end
+      assign holds = |queue_holds;
+      assign busy = |slice_busy;
+
+    end else if (Kind == target_pkg::UnitSxm) begin : gen_sxm
+      logic            issue, first1, last1, first2, last2, first3, last3;
+      logic [SxmW-1:0] instr;
+      logic [13:0]     amount_offset;
+      logic [31:0]     queue_fault, move_fault;
+      logic [2:0]      count;
+      sequencer #(
+        .Depth(target_pkg::QueueDepth), .PayloadW(SxmW), .OffsetAW(14),
+        .A1Lsb(pianola_pkg::SxmAmountS1Lsb), .A1W(pianola_pkg::SxmAmountS1W), .OffsetBW(1),
+        .Checks(Checks)
+      ) u_queue (
+        .clk_i(clk_i), .rst_ni(rst_ni), .start_i(start_q), .en_i(en), .now_i(cycle_q[15:0]),
+        .push_i(back_push[Queue]), .entry_i(entry[TimingW + SxmW - 1:0]), .want_o(),
+        .issue_o(issue), .instr_o(instr), .first1_o(first1), .last1_o(last1), .first2_o(first2),
+        .last2_o(last2), .first3_o(first3), .last3_o(last3), .a_offset_o(amount_offset),
+        .b_offset_o(), .holds_o(holds), .fault_o(queue_fault)
+      );
+      sxm #(
+        .Lanes(Lanes), .Streams(Streams), .Checks(Checks)
+      ) u_sxm (
+        .clk_i(clk_i), .rst_ni(rst_ni), .en_i(en), .start_i(start_q), .issue_i(issue),
+        .instr_i(157'(instr)), .amount_offset_i(amount_offset), .east_i(east), .west_i(west),
+        .east_def_i(east_def), .west_def_i(west_def), .out_valid_o(drive_valid),
+        .out_dirs_o(drive_dirs), .out_stream_o(drive_stream), .out_count_o(count),
+        .out_data_o(drive_data), .fault_o(move_fault), .busy_o(busy)
+      );
+      assign drive_count = 4'(count);
+      assign unit_fault = queue_fault | move_fault;
+      logic unused;
+      assign unused = &{1'b0, first1, last1, first2, last2, first3, last3};
+
+    end else begin : gen_mxm
+      logic             load_issue, mac_issue, mac_first1, mac_first2, mac_last2;
+      logic [LoadW-1:0] load_instr;
+      logic [MacW-1:0]  mac_instr;
+      logic [11:0]      row_offset;
+      logic [9:0]       acc_offset;
+      logic [31:0]      load_fault, mac_fault, mxm_fault;
+      logic [1:0]       queue_holds;
+      logic [2:0]       count;
+      sequencer #(
+        .Depth(target_pkg::QueueDepth), .PayloadW(LoadW), .OffsetAW(12),
+        .A1Lsb(pianola_pkg::MxmLoadRowS1Lsb), .A1W(pianola_pkg::MxmLoadRowS1W),
+        .A2Lsb(pianola_pkg::MxmLoadRowS2Lsb), .A2W(pianola_pkg::MxmLoadRowS2W),
+        .A3Lsb(pianola_pkg::MxmLoadRowS3Lsb), .A3W(pianola_pkg::MxmLoadRowS3W), .OffsetBW(1),
+        .Checks(Checks)
+      ) u_load_queue (
+        .clk_i(clk_i), .rst_ni(rst_ni), .start_i(start_q), .en_i(en), .now_i(cycle_q[15:0]),
+        .push_i(back_push[Queue]), .entry_i(entry[TimingW + LoadW - 1:0]), .want_o(),
+        .issue_o(load_issue), .instr_o(load_instr), .first1_o(), .last1_o(), .first2_o(),
+        .last2_o(), .first3_o(), .last3_o(), .a_offset_o(row_offset), .b_offset_o(),
+        .holds_o(queue_holds[0]), .fault_o(load_fault)
+      );
+      sequencer #(
+        .Depth(target_pkg::QueueDepth), .PayloadW(MacW), .OffsetAW(10),
+        .A1Lsb(pianola_pkg::MxmMacAccS1Lsb), .A1W(pianola_pkg::MxmMacAccS1W),
+        .A2Lsb(pianola_pkg::MxmMacAccS2Lsb), .A2W(pianola_pkg::MxmMacAccS2W),
+        .A3Lsb(pianola_pkg::MxmMacAccS3Lsb), .A3W(pianola_pkg::MxmMacAccS3W), .OffsetBW(1),
+        .Checks(Checks)
+      ) u_mac_queue (
+        .clk_i(clk_i), .rst_ni(rst_ni), .start_i(start_q), .en_i(en), .now_i(cycle_q[15:0]),
+        .push_i(back_push[Queue + 1]), .entry_i(entry[TimingW + MacW - 1:0]), .want_o(),
+        .issue_o(mac_issue), .instr_o(mac_instr), .first1_o(mac_first1), .last1_o(),
+        .first2_o(mac_first2), .last2_o(mac_last2), .first3_o(), .last3_o(),
+        .a_offset_o(acc_offset), .b_offset_o(), .holds_o(queue_holds[1]), .fault_o(mac_fault)
+      );
+      mxm #(
+        .Lanes(Lanes), .Streams(Streams), .LoadStreams(target_pkg::MxmLoadStreams),
+        .Accumulators(target_pkg::MxmAccumulators), .Checks(Checks)
+      ) u_mxm (
+        .clk_i(clk_i), .rst_ni(rst_ni), .en_i(en), .start_i(start_q),
+        .load_issue_i(load_issue), .load_instr_i(157'(load_instr)), .row_offset_i(row_offset),
+        .mac_issue_i(mac_issue), .mac_instr_i(157'(mac_instr)), .mac_first1_i(mac_first1),
+        .mac_first2_i(mac_first2), .mac_last2_i(mac_last2), .acc_offset_i(acc_offset),
+        .east_i(east), .west_i(west), .east_def_i(east_def), .west_def_i(west_def),
+        .out_valid_o(drive_valid), .out_dirs_o(drive_dirs), .out_stream_o(drive_stream),
+        .out_count_o(count), .out_data_o(drive_data), .fault_o(mxm_fault), .busy_o(busy)
+      );
+      assign drive_count = 4'(count);
+      assign unit_fault = load_fault | mac_fault | mxm_fault;
+      assign holds = |queue_holds;
+    end
+
+    assign position_holds[p] = holds;
+    assign position_busy[p] = busy;
+    assign fault_o[p*32 +: 32] =
+        unit_fault | (32'(conflict && en) << pianola_pkg::RuleStreamConflict);
+  end
+
+  // -- Faults of the front, and the one at the end -----------------------------------------------
+  logic word_rate_fault, mask_fault;
+  if (Checks) begin : gen_checks
+    rate_checker #(
+      .BytesMax(target_pkg::InstructionFifoWords * 32),
+      .BytesPerCycle(target_pkg::InstructionBytesPerCycle)
+    ) u_word_rate (
+      .clk_i(clk_i), .rst_ni(rst_ni), .start_i(start_q), .en_i(grant),
+      .take_bytes_i(pop ? 16'd32 : 16'd0), .fault_o(word_rate_fault)
+    );
+    // Only the queues of MEM slices may be addressed together, and within their position.
+    always_comb begin
+      mask_fault = 1'b0;
+      if (push && (word[pianola_pkg::HeaderMaskLsb +: 8] != 8'd1)) begin
+        for (int unsigned i = 0; i < 8; i++) begin
+          if (word[pianola_pkg::HeaderMaskLsb + i]) begin
+            mask_fault = mask_fault || !is_mem_queue(
+                32'(word[pianola_pkg::HeaderQueueLsb +: 10]) + i);
+          end
+        end
+      end
+    end
+  end else begin : gen_no_checks
+    assign word_rate_fault = 1'b0;
+    assign mask_fault = 1'b0;
+  end
+
+  function automatic logic is_mem_queue(input logic [31:0] queue);
+    is_mem_queue = 1'b0;
+    if (queue < Queues) begin
+      is_mem_queue =
+          (32'(target_pkg::QueueKinds[queue*4 +: 4]) == target_pkg::QueueMemRead) ||
+          (32'(target_pkg::QueueKinds[queue*4 +: 4]) == target_pkg::QueueMemWrite);
+    end
+  endfunction
+
+  always_comb begin
+    end_fault = '0;
+    end_fault[pianola_pkg::RuleEndBusy] = ended_q && ((|position_holds) || (|position_busy));
+    front_fault = dispatch_fault | port_front_fault;
+    if (word_rate_fault) front_fault[pianola_pkg::RulePortRate] = 1'b1;
+    if (mask_fault) front_fault[pianola_pkg::RuleIllegalEncoding] = 1'b1;
+  end
+  assign fault_o[Positions*32 +: 32] = front_fault | end_fault;
+  assign fault_any_o = |fault_o;
+
+endmodule
+
+`default_nettype wire

@@ -1,0 +1,55 @@
+// Delays a valid bit and its data by Depth enabled cycles. Data moves only where valid, so that an
+// idle line costs neither power nor simulation time. Depth 0 is a wire.
+`default_nettype none
+
+module delay_line #(
+  parameter int unsigned Width = 8,
+  parameter int unsigned Depth = 1
+) (
+  input  wire logic             clk_i,
+  input  wire logic             rst_ni,
+  input  wire logic             clear_i,  // empties the line
+  input  wire logic             en_i,
+  input  wire logic             valid_i,
+  input  wire logic [Width-1:0] data_i,
+  output logic                  valid_o,
+  output logic [Width-1:0]      data_o,
+  output logic                  busy_o    // something is in the line, its output included
+);
+
+  if (Depth == 0) begin : gen_wire
+    logic unused;
+    assign unused = &{1'b0, clk_i, rst_ni, clear_i, en_i};
+    assign valid_o = valid_i;
+    assign data_o = data_i;
+    assign busy_o = 1'b0;
+  end else begin : gen_line
+    logic [Depth-1:0]       valid_q;
+    logic [Depth*Width-1:0] data_q;
+
+    always_ff @(posedge clk_i) begin
+      if (!rst_ni || clear_i) begin
+        valid_q <= '0;
+      end else if (en_i && (valid_i || (|valid_q))) begin
+        valid_q[0] <= valid_i;
+        for (int unsigned i = 1; i < Depth; i++) valid_q[i] <= valid_q[i-1];
+      end
+    end
+
+    always_ff @(posedge clk_i) begin
+      if (en_i) begin
+        if (valid_i) data_q[0 +: Width] <= data_i;
+        for (int unsigned i = 1; i < Depth; i++) begin
+          if (valid_q[i-1]) data_q[i*Width +: Width] <= data_q[(i-1)*Width +: Width];
+        end
+      end
+    end
+
+    assign valid_o = valid_q[Depth-1];
+    assign data_o = data_q[(Depth-1)*Width +: Width];
+    assign busy_o = |valid_q;
+  end
+
+endmodule
+
+`default_nettype wire

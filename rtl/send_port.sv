@@ -1,0 +1,152 @@
+// A SEND port: queue and reservation of landing space in the front, FIFO in the back.
+//
+// Front: ready_o says that the SEND of this front cycle, if there is one, has room for its vectors;
+// with grant_i the room is reserved. In the back the vectors of the streams go into the FIFO. The
+// outside takes out_take_i vectors (at most out_level_o and OutWidth); they are on out_data_o one
+// clock edge later. The FIFO is larger than FifoVectors by what drains while an operation travels
+// from front to back, so that the bucket of the rule port_rate holds at the target's rate.
+`default_nettype none
+
+module send_port #(
+  parameter int unsigned Lanes = 16,
+  parameter int unsigned Streams = 16,
+  parameter int unsigned Width = 4,
+  parameter int unsigned FifoVectors = 64,
+  parameter int unsigned BytesPerCycle = 16,
+  parameter int unsigned FreezeDepth = 4,
+  parameter int unsigned QueueDepth = 16,
+  parameter bit          Checks = 1'b1,
+  localparam int unsigned V = Lanes * 8,
+  localparam int unsigned OutWidth = (BytesPerCycle + Lanes - 1) / Lanes,
+  localparam int unsigned EntryW = pianola_pkg::TimingW + pianola_pkg::PortSendPayloadW
+) (
+  input  wire logic                  clk_i,
+  input  wire logic                  rst_ni,
+  input  wire logic                  start_i,
+  // Front
+  input  wire logic                  grant_i,
+  input  wire logic [15:0]           front_now_i,
+  input  wire logic                  push_i,
+  input  wire logic [EntryW-1:0]     entry_i,
+  input  wire logic [31:0]           total_i,  // vectors declared for this launch
+  output logic                       ready_o,
+  output logic                       holds_o,
+  output logic [31:0]                front_fault_o,
+  // Back
+  input  wire logic [Streams*V-1:0]  east_i,
+  input  wire logic [Streams*V-1:0]  west_i,
+  input  wire logic [Streams-1:0]    east_def_i,
+  input  wire logic [Streams-1:0]    west_def_i,
+  output logic                       undefined_o,  // took a stream that holds no value
+  output logic                       busy_o,       // an operation is on its way to the back
+  // Outside
+  input  wire logic [3:0]            out_take_i,
+  output logic [15:0]                out_level_o,
+  output logic [OutWidth*V-1:0]      out_data_o
+);
+
+  localparam int unsigned Capacity = FifoVectors + (FreezeDepth + 4) * OutWidth;
+  localparam int unsigned FieldW = pianola_pkg::PortSendPayloadW;
+  localparam int unsigned StreamW = $clog2(Streams);
+
+  // Front
+  logic              want, issue;
+  logic [FieldW-1:0] instr;
+  logic [3:0]        count, reserved;
+  logic [31:0]       queue_fault;
+  sequencer #(
+    .Depth(QueueDepth), .PayloadW(FieldW), .OffsetAW(1), .OffsetBW(1), .Checks(Checks)
+  ) u_sequencer (
+    .clk_i(clk_i), .rst_ni(rst_ni), .start_i(start_i), .en_i(grant_i), .now_i(front_now_i),
+    .push_i(push_i), .entry_i(entry_i), .want_o(want), .issue_o(issue), .instr_o(instr),
+    .first1_o(), .last1_o(), .first2_o(), .last2_o(), .first3_o(), .last3_o(),
+    .a_offset_o(), .b_offset_o(), .holds_o(holds_o), .fault_o(queue_fault)
+  );
+  assign count = instr[pianola_pkg::PortSendCountLsb +: 4];
+
+  logic [15:0] used_q;   // vectors reserved or stored
+  logic [15:0] level_q;  // vectors stored
+  logic [31:0] taken_q;  // vectors reserved in this launch
+  logic [3:0]  stored;
+  assign reserved = issue ? count : '0;
+  assign ready_o = !want || (used_q + 16'(count) <= 16'(Capacity));
+  assign out_level_o = level_q;
+
+  // Back
+  logic              op_valid;
+  logic [FieldW-1:0] op;
+  delay_line #(.Width(FieldW), .Depth(FreezeDepth)) u_ahead (
+    .clk_i(clk_i), .rst_ni(rst_ni), .clear_i(start_i), .en_i(1'b1), .valid_i(issue),
+    .data_i(instr), .valid_o(op_valid), .data_o(op), .busy_o(busy_o)
+  );
+  assign stored = op_valid ? op[pianola_pkg::PortSendCountLsb +: 4] : '0;
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni || start_i) begin
+      used_q <= '0;
+      level_q <= '0;
+      taken_q <= '0;
+    end else if (issue || op_valid || (out_take_i != '0)) begin
+      used_q <= used_q + 16'(reserved) - 16'(out_take_i);
+      level_q <= level_q + 16'(stored) - 16'(out_take_i);
+      taken_q <= taken_q + 32'(reserved);
+    end
+  end
+
+  logic [Width*V-1:0] data;
+  logic [StreamW-1:0] stream;
+  always_comb begin
+    data = '0;
+    stream = '0;
+    undefined_o = 1'b0;
+    if (op_valid) begin
+      for (int unsigned w = 0; w < Width; w++) begin
+        stream = op[pianola_pkg::PortSendStreamLsb +: StreamW] + StreamW'(w);
+        if (w < 32'(stored)) begin
+          if (op[pianola_pkg::PortSendDirLsb] == pianola_pkg::DirectionEast) begin
+            data[w*V +: V] = east_i[32'(stream)*V +: V];
+            undefined_o = undefined_o || !east_def_i[stream];
+          end else begin
+            data[w*V +: V] = west_i[32'(stream)*V +: V];
+            undefined_o = undefined_o || !west_def_i[stream];
+          end
+        end
+      end
+    end
+  end
+
+  port_fifo #(
+    .VectorW(V), .WriteWidth(Width), .ReadWidth(OutWidth), .DepthMin(Capacity), .CountW(4)
+  ) u_fifo (
+    .clk_i(clk_i), .rst_ni(rst_ni), .clear_i(start_i),
+    .write_count_i(stored), .write_data_i(data),
+    .read_count_i(out_take_i), .use_i(shown_q), .read_data_o(out_data_o)
+  );
+
+  logic shown_q;  // vectors were taken at the last edge
+  always_ff @(posedge clk_i) shown_q <= out_take_i != '0;
+
+  // Faults
+  logic rate_fault;
+  if (Checks) begin : gen_rate
+    rate_checker #(.BytesMax(FifoVectors * Lanes), .BytesPerCycle(BytesPerCycle)) u_rate (
+      .clk_i(clk_i), .rst_ni(rst_ni), .start_i(start_i), .en_i(grant_i),
+      .take_bytes_i(16'(reserved) * 16'(Lanes)), .fault_o(rate_fault)
+    );
+  end else begin : gen_no_rate
+    assign rate_fault = 1'b0;
+  end
+  always_comb begin
+    front_fault_o = queue_fault;
+    if (want) begin
+      front_fault_o[pianola_pkg::RulePortExhausted] = 32'(count) > (total_i - taken_q);
+      front_fault_o[pianola_pkg::RulePortRate] = rate_fault;
+      front_fault_o[pianola_pkg::RuleIllegalEncoding] = queue_fault[pianola_pkg::RuleIllegalEncoding]
+          || (count == '0) || (32'(count) > Width) ||
+          (32'(instr[pianola_pkg::PortSendStreamLsb +: 6]) + 32'(count) > Streams);
+    end
+  end
+
+endmodule
+
+`default_nettype wire

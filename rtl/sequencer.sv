@@ -1,0 +1,274 @@
+// One instruction queue and its issue engine: three nested levels of repetition, no stall.
+//
+// An entry is the timing fields (low) and the fields of the unit (PayloadW bits). An entry pushed in
+// machine cycle c may issue from c + 2 on (dispatch): it is written at the end of c, becomes the
+// current instruction at the end of c + 1. The next instruction may issue in the cycle after the
+// last issue of the one before it. The offsets are sums of (index x step) of each level, kept
+// incrementally; step fields lie in the payload at the given places, width 0 means no step.
+//
+// want_o: the current instruction issues in this cycle, if the cycle is enabled; issue_o: it does.
+`default_nettype none
+
+module sequencer #(
+  parameter int unsigned Depth = 16,
+  parameter int unsigned PayloadW = 157,
+  parameter int unsigned OffsetAW = 20,  // width of the first offset
+  parameter int unsigned A1Lsb = 0,
+  parameter int unsigned A1W = 0,
+  parameter int unsigned A2Lsb = 0,
+  parameter int unsigned A2W = 0,
+  parameter int unsigned A3Lsb = 0,
+  parameter int unsigned A3W = 0,
+  parameter int unsigned OffsetBW = 9,   // width of the second offset
+  parameter int unsigned B1Lsb = 0,
+  parameter int unsigned B1W = 0,
+  parameter bit          BUnsigned = 1'b0,
+  parameter int unsigned B2Lsb = 0,
+  parameter int unsigned B2W = 0,
+  parameter bit          Checks = 1'b1,
+  parameter int unsigned EntryW = pianola_pkg::TimingW + PayloadW
+) (
+  input  wire logic                clk_i,
+  input  wire logic                rst_ni,
+  input  wire logic                start_i,  // launch start: empties the queue
+  input  wire logic                en_i,     // machine cycle
+  input  wire logic [15:0]         now_i,    // low bits of the number of this machine cycle
+  input  wire logic                push_i,
+  input  wire logic [EntryW-1:0]   entry_i,
+  output logic                     want_o,
+  output logic                     issue_o,
+  output logic [PayloadW-1:0]      instr_o,
+  output logic                     first1_o,
+  output logic                     last1_o,
+  output logic                     first2_o,
+  output logic                     last2_o,
+  output logic                     first3_o,
+  output logic                     last3_o,
+  output logic [OffsetAW-1:0]      a_offset_o,
+  output logic [OffsetBW-1:0]      b_offset_o,
+  output logic                     holds_o,  // holds an instruction
+  output logic [31:0]              fault_o
+);
+
+  localparam int unsigned PointerW = (Depth > 1) ? $clog2(Depth) : 1;
+  localparam int unsigned CountW = $clog2(Depth + 1);
+  localparam int unsigned Base = pianola_pkg::TimingLsb;
+  localparam int unsigned StartLsb = pianola_pkg::TimingStartLsb - Base;
+  localparam int unsigned N1Lsb = pianola_pkg::TimingN1Lsb - Base;
+  localparam int unsigned P1Lsb = pianola_pkg::TimingP1Lsb - Base;
+  localparam int unsigned N2Lsb = pianola_pkg::TimingN2Lsb - Base;
+  localparam int unsigned P2Lsb = pianola_pkg::TimingP2Lsb - Base;
+  localparam int unsigned N3Lsb = pianola_pkg::TimingN3Lsb - Base;
+  localparam int unsigned P3Lsb = pianola_pkg::TimingP3Lsb - Base;
+
+  logic [EntryW-1:0]   mem [0:Depth-1];
+  logic [PointerW-1:0] read_q, write_q;
+  logic [CountW-1:0]   stored_q;  // entries in mem: those behind the current instruction
+  logic                live_q     /* verilator public_flat_rw */;
+  logic [EntryW-1:0]   current_q;
+
+  // Cycle and indices of the next issue; time2_q and time3_q are the cycles in which the running
+  // iteration of level 2 and level 3 began. The same for the offsets.
+  logic [15:0] time1_q /* verilator public_flat_rw */;
+  logic [15:0] time2_q, time3_q;
+  logic [pianola_pkg::TimingN1W-1:0] index1_q;
+  logic [pianola_pkg::TimingN2W-1:0] index2_q;
+  logic [pianola_pkg::TimingN3W-1:0] index3_q;
+
+  logic last1, last2, last3, finish, take;
+  assign last1 = index1_q == current_q[N1Lsb +: pianola_pkg::TimingN1W];
+  assign last2 = index2_q == current_q[N2Lsb +: pianola_pkg::TimingN2W];
+  assign last3 = index3_q == current_q[N3Lsb +: pianola_pkg::TimingN3W];
+  assign want_o = live_q && (time1_q == now_i);
+  assign issue_o = en_i && want_o;
+  assign finish = want_o && last1 && last2 && last3;
+  assign take = (stored_q != '0) && (!live_q || finish);
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni || start_i) begin
+      live_q <= 1'b0;
+      stored_q <= '0;
+      read_q <= '0;
+      write_q <= '0;
+    end else if (en_i && (push_i || take || finish)) begin
+      if (push_i) begin
+        mem[write_q] <= entry_i;
+        write_q <= (write_q == PointerW'(Depth - 1)) ? '0 : write_q + 1'b1;
+      end
+      if (take) read_q <= (read_q == PointerW'(Depth - 1)) ? '0 : read_q + 1'b1;
+      stored_q <= stored_q + CountW'(push_i) - CountW'(take);
+      live_q <= take || (live_q && !finish);
+    end
+  end
+
+  always_ff @(posedge clk_i) begin
+    if (en_i) begin
+      if (take) begin
+        current_q <= mem[read_q];
+        time1_q <= mem[read_q][StartLsb +: 16];
+        time2_q <= mem[read_q][StartLsb +: 16];
+        time3_q <= mem[read_q][StartLsb +: 16];
+        index1_q <= '0;
+        index2_q <= '0;
+        index3_q <= '0;
+      end else if (want_o) begin
+        if (!last1) begin
+          index1_q <= index1_q + 1'b1;
+          time1_q <= time1_q + 16'(current_q[P1Lsb +: pianola_pkg::TimingP1W]);
+        end else if (!last2) begin
+          index1_q <= '0;
+          index2_q <= index2_q + 1'b1;
+          time1_q <= time2_q + 16'(current_q[P2Lsb +: pianola_pkg::TimingP2W]);
+          time2_q <= time2_q + 16'(current_q[P2Lsb +: pianola_pkg::TimingP2W]);
+        end else begin
+          index1_q <= '0;
+          index2_q <= '0;
+          index3_q <= index3_q + 1'b1;
+          time1_q <= time3_q + current_q[P3Lsb +: pianola_pkg::TimingP3W];
+          time2_q <= time3_q + current_q[P3Lsb +: pianola_pkg::TimingP3W];
+          time3_q <= time3_q + current_q[P3Lsb +: pianola_pkg::TimingP3W];
+        end
+      end
+    end
+  end
+
+  assign instr_o = current_q[pianola_pkg::TimingW +: PayloadW];
+  assign first1_o = index1_q == '0;
+  assign first2_o = index2_q == '0;
+  assign first3_o = index3_q == '0;
+  assign last1_o = last1;
+  assign last2_o = last2;
+  assign last3_o = last3;
+  assign holds_o = live_q || (stored_q != '0);
+
+  // First offset.
+  if (A1W + A2W + A3W == 0) begin : gen_no_a
+    assign a_offset_o = '0;
+  end else begin : gen_a
+    logic [OffsetAW-1:0] a1_q, a2_q, a3_q;
+    logic [OffsetAW-1:0] step1, step2, step3;
+    if (A1W == 0) begin : gen_a1_none
+      assign step1 = '0;
+    end else begin : gen_a1
+      assign step1 = OffsetAW'($signed(instr_o[A1Lsb +: A1W]));
+    end
+    if (A2W == 0) begin : gen_a2_none
+      assign step2 = '0;
+    end else begin : gen_a2
+      assign step2 = OffsetAW'($signed(instr_o[A2Lsb +: A2W]));
+    end
+    if (A3W == 0) begin : gen_a3_none
+      assign step3 = '0;
+    end else begin : gen_a3
+      assign step3 = OffsetAW'($signed(instr_o[A3Lsb +: A3W]));
+    end
+    always_ff @(posedge clk_i) begin
+      if (en_i) begin
+        if (take) begin
+          a1_q <= '0;
+          a2_q <= '0;
+          a3_q <= '0;
+        end else if (want_o) begin
+          if (!last1) begin
+            a1_q <= a1_q + step1;
+          end else if (!last2) begin
+            a1_q <= a2_q + step2;
+            a2_q <= a2_q + step2;
+          end else begin
+            a1_q <= a3_q + step3;
+            a2_q <= a3_q + step3;
+            a3_q <= a3_q + step3;
+          end
+        end
+      end
+    end
+    assign a_offset_o = a1_q;
+  end
+
+  // Second offset: levels 1 and 2 only.
+  if (B1W + B2W == 0) begin : gen_no_b
+    assign b_offset_o = '0;
+  end else begin : gen_b
+    logic [OffsetBW-1:0] b1_q, b2_q;
+    logic [OffsetBW-1:0] step1, step2;
+    if (B1W == 0) begin : gen_b1_none
+      assign step1 = '0;
+    end else if (BUnsigned) begin : gen_b1_unsigned
+      assign step1 = OffsetBW'(instr_o[B1Lsb +: B1W]);
+    end else begin : gen_b1
+      assign step1 = OffsetBW'($signed(instr_o[B1Lsb +: B1W]));
+    end
+    if (B2W == 0) begin : gen_b2_none
+      assign step2 = '0;
+    end else begin : gen_b2
+      assign step2 = OffsetBW'($signed(instr_o[B2Lsb +: B2W]));
+    end
+    always_ff @(posedge clk_i) begin
+      if (en_i) begin
+        if (take) begin
+          b1_q <= '0;
+          b2_q <= '0;
+        end else if (want_o) begin
+          if (!last1) begin
+            b1_q <= b1_q + step1;
+          end else if (!last2) begin
+            b1_q <= b2_q + step2;
+            b2_q <= b2_q + step2;
+          end else begin
+            b1_q <= '0;
+            b2_q <= '0;
+          end
+        end
+      end
+    end
+    assign b_offset_o = b1_q;
+  end
+
+  // Faults. An instruction is late if it has 2^15 cycles or more to wait when it may first issue.
+  logic overrun, late, illegal;
+  logic [15:0] wait_cycles;
+  assign overrun = en_i && push_i && ((stored_q + CountW'(live_q && !finish)) >= CountW'(Depth));
+  assign wait_cycles = mem[read_q][StartLsb +: 16] - now_i - 16'd1;
+  assign late = en_i && take && wait_cycles[15];
+
+  if (Checks) begin : gen_checks
+    logic [15:0] n1, p1, n2, p2, n3, p3;
+    logic [31:0] span1, span2;
+    always_comb begin
+      n1 = '0;
+      p1 = '0;
+      n2 = '0;
+      p2 = '0;
+      n3 = '0;
+      p3 = '0;
+      span1 = '0;
+      span2 = '0;
+      illegal = 1'b0;
+      if (en_i && take) begin
+        n1 = 16'(mem[read_q][N1Lsb +: pianola_pkg::TimingN1W]);
+        p1 = 16'(mem[read_q][P1Lsb +: pianola_pkg::TimingP1W]);
+        n2 = 16'(mem[read_q][N2Lsb +: pianola_pkg::TimingN2W]);
+        p2 = 16'(mem[read_q][P2Lsb +: pianola_pkg::TimingP2W]);
+        n3 = 16'(mem[read_q][N3Lsb +: pianola_pkg::TimingN3W]);
+        p3 = mem[read_q][P3Lsb +: pianola_pkg::TimingP3W];
+        span1 = 32'(n1) * 32'(p1);
+        span2 = span1 + 32'(n2) * 32'(p2);
+        illegal = ((n1 != '0) ? (p1 == '0) : (p1 != '0)) ||
+                  ((n2 != '0) ? (32'(p2) <= span1) : (p2 != '0)) ||
+                  ((n3 != '0) ? (32'(p3) <= span2) : (p3 != '0));
+      end
+    end
+  end else begin : gen_no_checks
+    assign illegal = 1'b0;
+  end
+
+  always_comb begin
+    fault_o = '0;
+    fault_o[pianola_pkg::RuleQueueOverrun] = overrun;
+    fault_o[pianola_pkg::RuleQueueLate] = late;
+    fault_o[pianola_pkg::RuleIllegalEncoding] = illegal;
+  end
+
+endmodule
+
+`default_nettype wire
