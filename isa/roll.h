@@ -21,6 +21,9 @@
 
 namespace pianola {
 
+constexpr uint32_t kRollVersion = 1;
+constexpr int kLaunchParametersMax = 1024;  // registers of the machine included
+
 enum class EntryKind : uint8_t { Load, Prefill, Decode, Verify };
 
 // A launch parameter that the host sets. Indices below kLaunchRegisters are registers of the machine;
@@ -95,7 +98,7 @@ struct RollModel {
 };
 
 struct RollMetadata {
-  uint32_t version = 1;
+  uint32_t version = kRollVersion;
   std::string target_name;
   std::string target_text;  // canonical text of the target; parse_target accepts it
   RollModel model;
@@ -124,12 +127,18 @@ struct Roll {
   }
 };
 
+// What a reader would refuse about the metadata: every count, index and range against the target and
+// the sizes of the sections. write_roll and the assembler check it too.
+Status check_roll(const Roll& roll);
+// Mismatch, with the first number that differs, unless the roll was made for exactly this machine.
+Status check_roll_target(const Roll& roll, const Target& machine);
 // Writes to a temporary name beside `path` and renames: never a partial file.
 Status write_roll(const Roll& roll, const std::filesystem::path& path);
-// Serialized bytes of the same file.
+// Serialized bytes of the same file. Equal rolls give equal bytes, and a roll has only one encoding.
 std::vector<std::byte> serialize_roll(const Roll& roll);
 // Maps and checks container, checksums and metadata (not the schedule: that is verify_roll's work).
 Result<Roll> read_roll(const std::filesystem::path& path);
+// The same for bytes in memory; the roll keeps copies of the sections.
 Result<Roll> parse_roll(std::span<const std::byte> bytes, std::string_view where);
 
 }  // namespace pianola

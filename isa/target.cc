@@ -47,8 +47,8 @@ constexpr IntegerKey kIntegerKeys[] = {
     {"ports", "kv_fifo_vectors", &Target::kv_fifo_vectors, 2, kFifoMax, 1},
     {"ports", "host_bytes_per_cycle", &Target::host_bytes_per_cycle, 1, 65536, 1},
     {"ports", "host_fifo_vectors", &Target::host_fifo_vectors, 2, kFifoMax, 1},
-    {"ports", "instruction_bytes_per_cycle", &Target::instruction_bytes_per_cycle, 1,
-     kWordBits / 8, 1},
+    {"ports", "instruction_bytes_per_cycle", &Target::instruction_bytes_per_cycle, 1, kWordBits / 8,
+     1},
     {"ports", "instruction_fifo_words", &Target::instruction_fifo_words, 2, kFifoMax, 1},
     {"activations", "group", &Target::activation_group, 4, 1 << 20, 1},
 };
@@ -58,14 +58,18 @@ struct Named {
   const char* name;
   T value;
 };
-constexpr Named<UnitKind> kUnitNames[] = {{"PORT", UnitKind::Port}, {"VXM", UnitKind::Vxm},
-                                          {"MEM", UnitKind::Mem},   {"SXM", UnitKind::Sxm},
+constexpr Named<UnitKind> kUnitNames[] = {{"PORT", UnitKind::Port},
+                                          {"VXM", UnitKind::Vxm},
+                                          {"MEM", UnitKind::Mem},
+                                          {"SXM", UnitKind::Sxm},
                                           {"MXM", UnitKind::Mxm}};
 constexpr Named<VxmStage> kStageNames[] = {
-    {"mul1", kStageMul1},       {"mul2", kStageMul2},    {"add", kStageAdd},
-    {"select", kStageSelect},   {"sfu", kStageSfu},      {"mul3", kStageMul3},
-    {"tree", kStageTree},       {"root", kStageRoot},    {"combine", kStageCombine},
-    {"accumulate", kStageAccumulate}, {"round", kStageRound}};
+    {"mul1", kStageMul1},       {"mul2", kStageMul2},
+    {"add", kStageAdd},         {"select", kStageSelect},
+    {"sfu", kStageSfu},         {"mul3", kStageMul3},
+    {"tree", kStageTree},       {"root", kStageRoot},
+    {"combine", kStageCombine}, {"accumulate", kStageAccumulate},
+    {"round", kStageRound}};
 constexpr Named<Residence> kResidenceNames[] = {{"tape", Residence::Tape}, {"mem", Residence::Mem}};
 constexpr Named<KvResidence> kKvResidenceNames[] = {{"port", KvResidence::Port},
                                                     {"mem", KvResidence::Mem}};
@@ -84,7 +88,8 @@ std::string name_of(const Named<T> (&names)[N], T value) {
 template <typename T, size_t N>
 std::string choices(const Named<T> (&names)[N]) {
   std::string text;
-  for (const auto& entry : names) text += (text.empty() ? "\"" : ", \"") + std::string(entry.name) + '"';
+  for (const auto& entry : names)
+    text += (text.empty() ? "\"" : ", \"") + std::string(entry.name) + '"';
   return text;
 }
 
@@ -181,7 +186,8 @@ class TargetReader {
     if (!number || *number < minimum || *number > maximum || *number % multiple != 0) {
       const std::string what =
           multiple == 1 ? "an integer" : "a multiple of " + std::to_string(multiple);
-      wrong(path, what + " from " + std::to_string(minimum) + " to " + std::to_string(maximum), node);
+      wrong(path, what + " from " + std::to_string(minimum) + " to " + std::to_string(maximum),
+            node);
       return;
     }
     value = static_cast<int>(*number);
@@ -227,8 +233,8 @@ class TargetReader {
     if (!node && !required) return;
     const auto text = node ? node->value_exact<std::string_view>() : std::nullopt;
     const bool printable = text && std::none_of(text->begin(), text->end(), [](char c) {
-      return static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
-    });
+                             return static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
+                           });
     if (!printable || text->size() > 500) {
       wrong(key, "one line of text of at most 500 bytes", node);
     } else {
@@ -240,14 +246,15 @@ class TargetReader {
     const toml::node* node = find("floorplan");
     const toml::array* list = node ? node->as_array() : nullptr;
     if (!list || list->empty() || list->size() > kPositionsMax) {
-      wrong("floorplan", "an array of 1 to " + std::to_string(kPositionsMax) + " units, west to east",
-            node);
+      wrong("floorplan",
+            "an array of 1 to " + std::to_string(kPositionsMax) + " units, west to east", node);
       return;
     }
     for (size_t i = 0; i < list->size(); ++i) {
       const auto text = (*list)[i].value_exact<std::string_view>();
-      const auto* found = std::find_if(std::begin(kUnitNames), std::end(kUnitNames),
-                                       [&](const auto& unit) { return text && *text == unit.name; });
+      const auto* found =
+          std::find_if(std::begin(kUnitNames), std::end(kUnitNames),
+                       [&](const auto& unit) { return text && *text == unit.name; });
       if (found == std::end(kUnitNames)) {
         bad_.insert("floorplan");
         wrong("floorplan[" + std::to_string(i) + "]", "one of " + choices(kUnitNames), &(*list)[i]);
@@ -266,8 +273,9 @@ class TargetReader {
     }
     for (size_t i = 0; i < list->size(); ++i) {
       const auto text = (*list)[i].value_exact<std::string_view>();
-      const auto* found = std::find_if(std::begin(kStageNames), std::end(kStageNames),
-                                       [&](const auto& stage) { return text && *text == stage.name; });
+      const auto* found =
+          std::find_if(std::begin(kStageNames), std::end(kStageNames),
+                       [&](const auto& stage) { return text && *text == stage.name; });
       const std::string path = "vxm.stages[" + std::to_string(i) + "]";
       if (found == std::end(kStageNames)) {
         bad_.insert("vxm.stages");
@@ -300,8 +308,8 @@ class TargetReader {
       } else if (is_section) {
         wrong(path, "a table", &node);
       } else if (known_.count(path) == 0) {
-        problem(quote(path) + ": no such key (line " +
-                std::to_string(node.source().begin.line) + "); remove it or correct its name");
+        problem(quote(path) + ": no such key (line " + std::to_string(node.source().begin.line) +
+                "); remove it or correct its name");
       }
     }
   }
@@ -327,7 +335,8 @@ void check_floorplan(const Target& target, TargetReader& reader) {
   }
   for (UnitKind kind : {UnitKind::Mem, UnitKind::Mxm}) {
     if (count_units(target, kind) == 0) {
-      reader.problem("floorplan: expected at least one " + name_of(kUnitNames, kind) + ", got none");
+      reader.problem("floorplan: expected at least one " + name_of(kUnitNames, kind) +
+                     ", got none");
     }
   }
   if (!reader.good({"mem.slices_per_position", "vxm.chains"})) return;
@@ -336,8 +345,8 @@ void check_floorplan(const Target& target, TargetReader& reader) {
                      2 * target.slices_per_position * count_units(target, UnitKind::Mem) +
                      count_units(target, UnitKind::Sxm) + 2 * count_units(target, UnitKind::Mxm);
   if (queues > static_cast<int>(kHeaderQueueMax) + 1) {
-    reader.problem("floorplan: " + std::to_string(queues) + " queues, but an instruction can name " +
-                   std::to_string(kHeaderQueueMax + 1) +
+    reader.problem("floorplan: " + std::to_string(queues) +
+                   " queues, but an instruction can name " + std::to_string(kHeaderQueueMax + 1) +
                    "; use fewer MEM positions or slices_per_position");
   }
 }
@@ -365,13 +374,12 @@ void check_loads(const Target& target, TargetReader& reader) {
   if (target.weights == Residence::Tape &&
       reader.good({"lanes", "weights.residence", "ports.tape_bytes_per_cycle"}) &&
       load * target.lanes < 2 * target.tape_bytes_per_cycle) {
-    reader.problem("mxm.load_streams: " + std::to_string(load) + " x " +
-                   std::to_string(target.lanes) +
-                   " lanes load fewer than twice the tape's " +
-                   std::to_string(target.tape_bytes_per_cycle) +
-                   " bytes per cycle, so that a backlog of weights never drains; use at least " +
-                   std::to_string((2 * target.tape_bytes_per_cycle + target.lanes - 1) / target.lanes) +
-                   " load streams or a slower tape");
+    reader.problem(
+        "mxm.load_streams: " + std::to_string(load) + " x " + std::to_string(target.lanes) +
+        " lanes load fewer than twice the tape's " + std::to_string(target.tape_bytes_per_cycle) +
+        " bytes per cycle, so that a backlog of weights never drains; use at least " +
+        std::to_string((2 * target.tape_bytes_per_cycle + target.lanes - 1) / target.lanes) +
+        " load streams or a slower tape");
   }
 }
 
@@ -384,7 +392,8 @@ void check_ports(const Target& target, TargetReader& reader) {
                      " (ports.width_vectors x lanes, what one operation moves), got " +
                      std::to_string(bytes));
     } else if (bytes % target.lanes != 0 && target.lanes % bytes != 0) {
-      reader.problem(std::string(key) + ": expected a whole multiple or a whole part of a vector of " +
+      reader.problem(std::string(key) +
+                     ": expected a whole multiple or a whole part of a vector of " +
                      std::to_string(target.lanes) + " bytes, got " + std::to_string(bytes));
     }
   };
@@ -393,12 +402,14 @@ void check_ports(const Target& target, TargetReader& reader) {
   rate("ports.host_bytes_per_cycle", target.host_bytes_per_cycle);
   if (reader.good({"ports.instruction_bytes_per_cycle"}) &&
       (kWordBits / 8) % target.instruction_bytes_per_cycle != 0) {
-    reader.problem("ports.instruction_bytes_per_cycle: expected 1, 2, 4, 8, 16 or 32 (a whole part "
-                   "of a word), got " +
-                   std::to_string(target.instruction_bytes_per_cycle));
+    reader.problem(
+        "ports.instruction_bytes_per_cycle: expected 1, 2, 4, 8, 16 or 32 (a whole part "
+        "of a word), got " +
+        std::to_string(target.instruction_bytes_per_cycle));
   }
   const auto fifo = [&](const char* key, int vectors) {
-    if (!reader.good({"ports.width_vectors", key}) || vectors >= 2 * target.port_width_vectors) return;
+    if (!reader.good({"ports.width_vectors", key}) || vectors >= 2 * target.port_width_vectors)
+      return;
     reader.problem(std::string(key) + ": expected at least " +
                    std::to_string(2 * target.port_width_vectors) +
                    " (two operations of ports.width_vectors), got " + std::to_string(vectors));
@@ -427,7 +438,8 @@ void check_groups(const Target& target, TargetReader& reader) {
                      (group < lanes ? "; a sum over the lanes would mix groups" : ""));
     } else if (group != 0 && reader.good({"activations.group"}) &&
                target.activation_group % group != 0 && group % target.activation_group != 0) {
-      reader.problem(std::string(key) + ": expected a multiple or a whole part of activations.group " +
+      reader.problem(std::string(key) +
+                     ": expected a multiple or a whole part of activations.group " +
                      std::to_string(target.activation_group) + ", got " + std::to_string(group));
     }
   }
@@ -443,13 +455,15 @@ void check_combinations(const Target& target, TargetReader& reader) {
                    std::to_string(target.streams));
   }
   if (reader.good({"lanes"}) && target.lanes > 64 && target.lanes % 16 != 0) {
-    reader.problem("lanes: expected a multiple of 16 above 64 lanes (the SXM transposes segments of "
-                   "16), got " +
-                   std::to_string(target.lanes));
+    reader.problem(
+        "lanes: expected a multiple of 16 above 64 lanes (the SXM transposes segments of "
+        "16), got " +
+        std::to_string(target.lanes));
   }
   if (reader.good({"vxm.stages"}) && (target.vxm_stages & kStageRoot) &&
       !(target.vxm_stages & kStageTree)) {
-    reader.problem("vxm.stages: expected \"tree\" beside \"root\", which works on the tree's result");
+    reader.problem(
+        "vxm.stages: expected \"tree\" beside \"root\", which works on the tree's result");
   }
   check_floorplan(target, reader);
   check_loads(target, reader);
@@ -517,7 +531,8 @@ Result<Target> load_target(std::string_view name_or_path) {
     TRY(Target target, parse_target(*text, path));
     if (target.name != name) {
       return Error{ErrorCode::Mismatch,
-                   "expected name = " + quote(name) + " like the file, got " + quote(target.name), path};
+                   "expected name = " + quote(name) + " like the file, got " + quote(target.name),
+                   path};
     }
     return target;
   }
@@ -553,7 +568,8 @@ void make_derived(Target& target) {
         break;
       case UnitKind::Vxm:
         target.vxm_position = p;
-        for (int chain = 0; chain < target.vxm_chains; ++chain) add(QueueKind::VxmPass, chain, chain);
+        for (int chain = 0; chain < target.vxm_chains; ++chain)
+          add(QueueKind::VxmPass, chain, chain);
         break;
       case UnitKind::Mem: {
         const int first = next(target.mem_positions) * target.slices_per_position;

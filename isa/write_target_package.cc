@@ -21,7 +21,8 @@ std::string flat(std::string_view name, int width, const std::vector<uint32_t>& 
 class PackageText {
  public:
   void number(std::string_view name, int64_t value) {
-    text_ += "  localparam int unsigned " + std::string(name) + " = " + std::to_string(value) + ";\n";
+    text_ +=
+        "  localparam int unsigned " + std::string(name) + " = " + std::to_string(value) + ";\n";
   }
   void comment(std::string_view line) { text_ += "\n  // " + std::string(line) + "\n"; }
   void add(const std::string& text) { text_ += text; }
@@ -63,9 +64,9 @@ void write_floorplan(const Target& target, PackageText& out) {
   out.number("QueueCount", static_cast<int64_t>(target.queues.size()));
   out.add(flat("FirstQueues", 16, first_queues));
   out.comment("What the queues drive, 4 bits each, and the values they take; their positions.");
-  constexpr const char* kQueueNames[] = {"TapeRecv", "KvRecv",   "HostRecv", "KvSend",
-                                         "HostSend", "VxmPass",  "MemRead",  "MemWrite",
-                                         "SxmMove",  "MxmLoad",  "MxmMac"};
+  constexpr const char* kQueueNames[] = {"TapeRecv", "KvRecv",  "HostRecv", "KvSend",
+                                         "HostSend", "VxmPass", "MemRead",  "MemWrite",
+                                         "SxmMove",  "MxmLoad", "MxmMac"};
   for (size_t i = 0; i < std::size(kQueueNames); ++i) {
     out.number(std::string("Queue") + kQueueNames[i], static_cast<int64_t>(i));
   }
@@ -77,7 +78,8 @@ void write_floorplan(const Target& target, PackageText& out) {
 
 std::string write_target_package(const Target& target) {
   PackageText out;
-  out.add("// Generated from target " + target.name + " by isa/write_target_package.cc. Do not edit.\n"
+  out.add("// Generated from target " + target.name +
+          " by isa/write_target_package.cc. Do not edit.\n"
           "// Flat vectors hold element 0 in their lowest bits: element i is Name[i*W +: W].\n"
           "`default_nettype none\n\n"
           "// No module uses every number.\n"
@@ -96,7 +98,7 @@ std::string write_target_package(const Target& target) {
   out.comment("VXM; VxmStages has one bit per stage that is present");
   out.number("VxmChains", target.vxm_chains);
   out.number("VxmAccumulators", target.vxm_accumulators);
-  constexpr const char* kStages[] = {"Mul1", "Mul2", "Add",     "Select",     "Sfu", "Mul3",
+  constexpr const char* kStages[] = {"Mul1", "Mul2", "Add",     "Select",     "Sfu",  "Mul3",
                                      "Tree", "Root", "Combine", "Accumulate", "Round"};
   for (size_t i = 0; i < std::size(kStages); ++i) {
     out.number(std::string("Stage") + kStages[i], static_cast<int64_t>(i));
