@@ -124,6 +124,7 @@ bool StepBuilder::mem(const QueueInfo& queue, const MemInstruction& x) {
     step_.action = x.op == MemOp::Read ? Action::Read : Action::Gather;
     drive(x.dir == Direction::East ? 1 : 2, x.stream, 1, 1, When::Always);
     latency(latency_mem_read(lanes()));
+    step_.finish_latency = 0;  // END does not wait for a value that memory drives
     if (x.op == MemOp::Gather) {
       read(x.index_dir, x.index_stream, 2, 2);
       step_.offset.high += x.limit;
