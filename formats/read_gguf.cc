@@ -474,6 +474,7 @@ Result<std::vector<std::int64_t>> GgufFile::integer_array(std::string_view key) 
   const GgufType element =
       value->element_type == GgufType::Bool ? GgufType::U8 : value->element_type;
   std::vector<std::int64_t> out;
+  out.reserve(value->raw.size() / std::max<std::size_t>(1, scalar_bytes(element)));
   for (std::uint64_t i = 0; value->type == GgufType::Array && i < value->count; ++i) {
     const auto integer = as_integer(element, value->raw, i);
     if (!integer) return mismatch(key, "an array of integers of at most 63 bits", *value);

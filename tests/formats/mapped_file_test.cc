@@ -52,7 +52,8 @@ TEST(MappedFile, ReportsWhatTheSystemRefuses) {
 TEST(QuoteName, EscapesAndCuts) {
   EXPECT_EQ(quote_name("blk.0"), "'blk.0'");
   EXPECT_EQ(quote_name("a\x1b[31m'\\"), "'a\\x1b[31m\\x27\\x5c'");
-  EXPECT_EQ(quote_name(std::string(1000, 'a')), "'" + std::string(100, 'a') + "...'");
+  EXPECT_EQ(quote_name(std::string(1000, 'a')).size(), 1 + 100 + 4u);
+  EXPECT_TRUE(quote_name(std::string(1000, 'a')).ends_with("aaa...'"));
 }
 
 }  // namespace
