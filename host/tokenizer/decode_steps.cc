@@ -85,6 +85,19 @@ std::string replace_text(std::string_view text, std::string_view from, std::stri
   return out;
 }
 
+Texts decode_spaces(const DecodeStep& step, Texts texts) {
+  bool at_start = step.strip_first || step.strip_all;
+  for (std::string& text : texts) {
+    if (at_start && text.starts_with(kSpaceSymbol)) {
+      text.erase(0, kSpaceSymbol.size());
+      at_start = step.strip_all;
+    }
+    if (!text.empty()) at_start = false;
+    text = replace_text(text, kSpaceSymbol, " ");
+  }
+  return texts;
+}
+
 Texts apply(const DecodeStep& step, Texts texts, BadBytes bad_bytes) {
   switch (step.kind) {
     case DecodeStep::Kind::ByteLevel:
@@ -109,6 +122,8 @@ Texts apply(const DecodeStep& step, Texts texts, BadBytes bad_bytes) {
         texts[i] = replace_text(texts[i], step.content, i + 1 == texts.size() ? "" : " ");
       }
       return texts;
+    case DecodeStep::Kind::Spaces:
+      return decode_spaces(step, std::move(texts));
     case DecodeStep::Kind::Join:
       return {join(texts, step.content)};
   }

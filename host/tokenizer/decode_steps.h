@@ -22,6 +22,8 @@ struct DecodeStep {
     Strip,         // in each token, up to strip_left and strip_right times content
     Metaspace,     // content to a space; dropped from the first token if strip_first
     Suffix,        // content (the end of a word) to a space, dropped from the last token
+    Spaces,        // SentencePiece's: U+2581 to a space; one dropped at the start of the text if
+                   // strip_first, one of every token that the text starts with if strip_all
     Join,          // with content between: what happens where a file has no decoder
   };
   Kind kind = Kind::Fuse;
@@ -30,6 +32,7 @@ struct DecodeStep {
   std::size_t strip_left = 0;
   std::size_t strip_right = 0;
   bool strip_first = false;
+  bool strip_all = false;
 };
 
 // What ByteFallback makes of bytes that are no text: Hugging Face turns every byte of a bad run to

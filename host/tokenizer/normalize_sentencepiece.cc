@@ -5,8 +5,6 @@
 namespace pianola {
 namespace {
 
-constexpr std::string_view kSpaceSymbol = "\xE2\x96\x81";  // U+2581
-
 // The fields of a Darts-clone unit.
 bool has_leaf(std::uint32_t unit) { return (unit >> 8) & 1; }
 std::uint32_t leaf_value(std::uint32_t unit) { return unit & 0x7FFFFFFFu; }

@@ -12,6 +12,8 @@
 
 namespace pianola {
 
+inline constexpr std::string_view kSpaceSymbol = "\xE2\x96\x81";  // U+2581
+
 // "precompiled_charsmap": a double-array trie (Darts-clone) from character sequences to their
 // replacements. Only looked in, never built. The bytes are hostile: every step is checked.
 class CharacterMap {

@@ -10,8 +10,6 @@
 namespace pianola {
 namespace {
 
-constexpr std::string_view kSpaceSymbol = "\xE2\x96\x81";  // U+2581
-
 Error malformed(std::string message) {
   return Error{ErrorCode::Malformed, std::move(message), "tokenizer.model"};
 }
@@ -183,7 +181,10 @@ Status finish_sentencepiece(Pipeline& pipeline, std::vector<float> scores, bool 
     token.special = true;
     TRY_STATUS(pipeline.added.insert(std::move(token)));
   }
-  const bool strips_first = normalizer.add_dummy_prefix && !normalizer.space_is_suffix;
+  DecodeStep spaces;
+  spaces.kind = DecodeStep::Kind::Spaces;
+  spaces.strip_first = normalizer.add_dummy_prefix;
+  spaces.strip_all = normalizer.remove_extra_spaces;
   TRY(pipeline.model,
       SentencePieceModel::build(vocabulary, std::move(scores), options));
   NormalizeStep step;
@@ -193,19 +194,10 @@ Status finish_sentencepiece(Pipeline& pipeline, std::vector<float> scores, bool 
     return std::get<SentencePieceModel>(pipeline.model).user_defined_size(text, position);
   };
   pipeline.normalize.push_back(std::move(step));
-  const auto add_step = [&](DecodeStep::Kind kind) -> DecodeStep& {
-    pipeline.decode.emplace_back();
-    pipeline.decode.back().kind = kind;
-    return pipeline.decode.back();
-  };
-  DecodeStep& spaces = add_step(DecodeStep::Kind::Replace);
-  TRY(spaces.pattern, Regex::literal(kSpaceSymbol));
-  spaces.content = " ";
-  add_step(DecodeStep::Kind::ByteFallback);
-  add_step(DecodeStep::Kind::Fuse);
-  DecodeStep& strip = add_step(DecodeStep::Kind::Strip);
-  strip.content = " ";
-  strip.strip_left = strips_first ? 1 : 0;
+  DecodeStep bytes;
+  bytes.kind = DecodeStep::Kind::ByteFallback;
+  pipeline.decode.push_back(std::move(spaces));
+  pipeline.decode.push_back(std::move(bytes));
   return Ok{};
 }
 

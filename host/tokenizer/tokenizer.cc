@@ -13,7 +13,7 @@ namespace {
 // with its size before. Numbers are u32, little-endian.
 constexpr std::string_view kMagic = "PTOK0001";
 constexpr std::size_t kSourcesMax = 3;
-constexpr std::size_t kContextIds = 4;
+constexpr std::size_t kContextIdsMax = 16;
 
 void append_u32(std::vector<std::byte>& out, std::size_t value) {
   for (int shift = 0; shift < 32; shift += 8) out.push_back(static_cast<std::byte>(value >> shift));
@@ -153,16 +153,19 @@ TextStream::TextStream(const Tokenizer& tokenizer, const DecodeOptions& options)
 std::string TextStream::push(int id) {
   if (!pipeline_->has_token(id)) return {};
   if (options_.skip_special && pipeline_->is_special[static_cast<std::size_t>(id)]) return {};
-  context_.push_back(id);
-  const std::string bytes = decode_ids(*pipeline_, context_, options_, BadBytes::Keep);
+  std::vector<int> with_id = context_;
+  with_id.push_back(id);
+  std::string bytes = decode_ids(*pipeline_, with_id, options_, BadBytes::Keep);
   const auto differ = std::mismatch(context_bytes_.begin(), context_bytes_.end(), bytes.begin(),
                                     bytes.end());
   pending_.append(differ.second, bytes.end());
-  if (context_.size() > kContextIds) {
-    context_.erase(context_.begin());
-    context_bytes_ = decode_ids(*pipeline_, context_, options_, BadBytes::Keep);
-  } else {
-    context_bytes_ = bytes;
+  std::string alone = decode_ids(*pipeline_, std::span(&id, 1), options_, BadBytes::Keep);
+  if (!alone.empty()) {
+    context_ = {id};
+    context_bytes_ = std::move(alone);
+  } else if (context_bytes_.empty() && context_.size() < kContextIdsMax) {
+    context_ = std::move(with_id);
+    context_bytes_ = std::move(bytes);
   }
   return take_complete_utf8(pending_);
 }

@@ -87,9 +87,11 @@ class TextStream {
  private:
   const Pipeline* pipeline_;
   DecodeOptions options_;
-  std::vector<int> context_;  // the last few ids; a token's text depends on whether it is first
+  // A token's text depends on whether it is the first: the last token that had a text, or the
+  // first few if none has.
+  std::vector<int> context_;
   std::string context_bytes_;
-  std::string pending_;       // an incomplete character
+  std::string pending_;  // an incomplete character
 };
 
 // The files that may lie beside a tokenizer.json and name the special tokens; empty: absent.
