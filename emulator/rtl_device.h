@@ -1,0 +1,66 @@
+// The Verilated core as a Device. Optionally in lockstep: each launch is compared, drive by drive,
+// with what another executor says; the first difference is an error that names cycle, position,
+// direction and stream, and the launch is played again with a waveform around that cycle.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "emulator/build_rtl.h"
+#include "emulator/device.h"
+#include "rtl/harness/rtl_abi.h"
+
+namespace pianola {
+
+// A loaded library and one model in it: the C interface with an owner.
+class RtlCore {
+ public:
+  static Result<std::unique_ptr<RtlCore>> open(const std::filesystem::path& library);
+  ~RtlCore();
+  RtlCore(const RtlCore&) = delete;
+  RtlCore& operator=(const RtlCore&) = delete;
+
+  bool can_trace() const { return functions_->can_trace() != 0; }
+  void set_slice(int slice, const uint8_t* bytes, const uint8_t* written) {
+    functions_->set_slice(model_, static_cast<uint32_t>(slice), bytes, written);
+  }
+  void get_slice(int slice, uint8_t* bytes, uint8_t* written) const {
+    functions_->get_slice(model_, static_cast<uint32_t>(slice), bytes, written);
+  }
+  void launch(const PianolaRtlLaunch& launch, PianolaRtlResult& result) {
+    functions_->launch(model_, &launch, &result);
+  }
+
+ private:
+  RtlCore() = default;
+  void* handle_ = nullptr;
+  const PianolaRtlFunctions* functions_ = nullptr;
+  PianolaRtlModel* model_ = nullptr;
+};
+
+// All drives that a launch must do, sorted by cycle. `drives[i].bytes` point into `storage` or
+// into memory that outlives the launch.
+struct ExpectedDrives {
+  std::vector<PianolaRtlDrive> drives;
+  std::vector<uint8_t> storage;
+  bool complete = true;  // a drive that is not listed is a difference
+};
+
+struct RtlDeviceOptions {
+  BuildRtlOptions build;
+  std::function<ExpectedDrives(const LaunchRequest& request)> lockstep;  // empty: none
+  std::filesystem::path waveform;        // empty: no waveform of a difference
+  uint64_t waveform_cycles_around = 32;
+  // External timing: see rtl_abi.h; null is ideal memory.
+  uint32_t (*allow)(void* context, uint32_t port, uint64_t edge, uint32_t most) = nullptr;
+  void* allow_context = nullptr;
+};
+
+std::unique_ptr<Device> make_rtl_device(RtlDeviceOptions options);
+
+// The name of a rule in the machine spec, for messages.
+std::string describe_fault(const Target& target, const PianolaRtlFault& fault);
+
+}  // namespace pianola

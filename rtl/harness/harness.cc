@@ -1,0 +1,546 @@
+// The Verilated core behind rtl_abi.h: clocking, ideal memory, comparison of drives, faults,
+// injection and waveforms. Compiled with the model into one shared library; target_config.h holds
+// the numbers of the target and is written beside the model.
+#include "rtl_abi.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "Vcore.h"
+#include "Vcore___024root.h"
+#include "target_config.h"
+#include "verilated.h"
+#include "verilated_sym_props.h"
+#include "verilated_syms.h"
+#if VM_TRACE
+#include "verilated_fst_c.h"
+#endif
+
+namespace {
+
+using target_config::kLanes;
+
+// Bytes of one vector in an unpacked array of the model.
+constexpr size_t vector_stride() {
+  return kLanes <= 1 ? 1 : kLanes <= 2 ? 2 : kLanes <= 4 ? 4 : kLanes <= 8 ? 8 : (kLanes + 3) / 4 * 4;
+}
+
+// The drives of one position, as signals of the model.
+struct DriveSignals {
+  const uint8_t* valid = nullptr;
+  const uint8_t* dirs = nullptr;
+  const uint8_t* stream = nullptr;
+  const uint8_t* count = nullptr;
+  const uint8_t* data = nullptr;
+  uint32_t drivers = 0, width = 0;
+};
+
+struct StateVariable {
+  std::string name;
+  uint8_t* bytes = nullptr;
+  uint64_t bits = 0;      // of one element
+  uint64_t elements = 1;
+  uint64_t stride = 0;
+  uint32_t state_class = 0;
+};
+
+uint32_t read_bits(const uint8_t* bytes, uint32_t lsb, uint32_t width) {
+  uint32_t value = 0;
+  for (uint32_t i = 0; i < width; ++i) {
+    value |= static_cast<uint32_t>((bytes[(lsb + i) / 8] >> ((lsb + i) % 8)) & 1) << i;
+  }
+  return value;
+}
+
+uint64_t next_random(uint64_t& state) {
+  state += 0x9e3779b97f4a7c15u;
+  uint64_t x = state;
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+  return x ^ (x >> 31);
+}
+
+std::string indexed(const char* name, uint32_t index) {
+  return std::string(name) + "__BRA__" + std::to_string(index) + "__KET__";
+}
+
+// Bytes a memory may move: a bucket that the rate fills and that never holds more than a turn.
+struct Rate {
+  uint64_t per_edge = 0, unit = 1, held = 0;
+  uint32_t most() {
+    held = std::min(held + per_edge, per_edge + unit);
+    return static_cast<uint32_t>(held / unit);
+  }
+  void take(uint32_t n) { held -= n * unit; }
+};
+
+}  // namespace
+
+struct PianolaRtlModel {
+  VerilatedContext context;
+  std::unique_ptr<Vcore> top;
+  std::vector<uint8_t*> banks[2];     // by slice
+  std::vector<uint8_t*> written;      // by slice; empty without checks
+  std::vector<DriveSignals> drives;   // by position
+  std::vector<StateVariable> state;
+#if VM_TRACE
+  std::unique_ptr<VerilatedFstC> trace;
+#endif
+  bool tracing = false;
+  uint64_t time = 0;
+
+  PianolaRtlModel() {
+    top = std::make_unique<Vcore>(&context, "TOP");
+#if VM_TRACE
+    context.traceEverOn(true);
+#endif
+    find_signals();
+    top->clk_i = 0;
+    top->rst_ni = 0;
+    top->eval();
+    tick();
+    tick();
+    top->rst_ni = 1;
+    tick();
+  }
+
+  // One clock cycle. A model without waveforms needs no falling edge: forgetting that the clock was
+  // high is enough, where this version of Verilator lets us.
+  void tick() {
+    if (!VM_TRACE && tick_rising(top->rootp)) return;
+    top->clk_i = 1;
+    top->eval();
+    dump();
+    top->clk_i = 0;
+    top->eval();
+    dump();
+  }
+  template <typename Root>
+  bool tick_rising(Root* root) {
+    if constexpr (requires { root->__Vtrigrprev__TOP__clk_i; }) {
+      top->clk_i = 1;
+      top->eval();
+      root->__Vtrigrprev__TOP__clk_i = 0;
+      return true;
+    } else {
+      return false;
+    }
+  }
+  void dump() {
+    ++time;
+#if VM_TRACE
+    if (tracing) trace->dump(time);
+#endif
+  }
+
+  VerilatedVar* find(const std::string& scope, const char* name) {
+    const VerilatedScope* found = context.scopeFind(("TOP.core" + scope).c_str());
+    return found ? found->varFind(name) : nullptr;
+  }
+  uint8_t* find_bytes(const std::string& scope, const char* name) {
+    VerilatedVar* variable = find(scope, name);
+    return variable ? static_cast<uint8_t*>(variable->datap()) : nullptr;
+  }
+
+  void find_signals();
+  void flip_bit(const PianolaRtlLaunch& launch, PianolaRtlResult& result);
+  void launch(const PianolaRtlLaunch& launch, PianolaRtlResult& result);
+};
+
+void PianolaRtlModel::find_signals() {
+  for (uint32_t p = 0; p < target_config::kPositions; ++p) {
+    const std::string position = "." + indexed("gen_position", p);
+    DriveSignals signals;
+    VerilatedVar* valid = find(position + ".u_streams", "drive_valid_i");
+    if (valid) {
+      signals.valid = static_cast<uint8_t*>(valid->datap());
+      signals.drivers = target_config::kDrivers[p];
+      signals.width = target_config::kDriveWidth[p];
+      signals.dirs = find_bytes(position + ".u_streams", "drive_dirs_i");
+      signals.stream = find_bytes(position + ".u_streams", "drive_stream_i");
+      signals.count = find_bytes(position + ".u_streams", "drive_count_i");
+      signals.data = find_bytes(position + ".u_streams", "drive_data_i");
+    }
+    drives.push_back(signals);
+    if (target_config::kIsMem[p]) {
+      for (uint32_t k = 0; k < target_config::kSlicesPerPosition; ++k) {
+        const std::string slice = position + ".gen_mem." + indexed("gen_slice", k) + ".u_slice";
+        banks[0].push_back(find_bytes(slice + ".u_bank0", "mem"));
+        banks[1].push_back(find_bytes(slice + ".u_bank1", "mem"));
+        if (uint8_t* bits = find_bytes(slice + ".gen_checks", "written")) written.push_back(bits);
+      }
+    }
+  }
+  // All state that is public for writing, in an order that does not depend on addresses.
+  for (const auto& [scope_name, scope] : *context.scopeNameMap()) {
+    if (!scope->varsp()) continue;
+    for (const auto& [name, variable] : *scope->varsp()) {
+      if (!variable.isPublicRW() || std::strcmp(name, "written") == 0) continue;
+      StateVariable entry;
+      entry.name = std::string(scope_name) + "." + name;
+      entry.bytes = static_cast<uint8_t*>(variable.datap());
+      entry.bits = static_cast<uint64_t>(variable.packed().elements());
+      if (variable.udims() > 0) entry.elements = static_cast<uint64_t>(variable.unpacked().elements());
+      entry.stride = entry.bits <= 8    ? 1
+                     : entry.bits <= 16 ? 2
+                     : entry.bits <= 32 ? 4
+                     : entry.bits <= 64 ? 8
+                                        : (entry.bits + 31) / 32 * 4;
+      const std::string_view text = name;
+      entry.state_class = text == "east_q" || text == "west_q" ? PIANOLA_RTL_STATE_STREAM
+                          : text == "mem"                      ? PIANOLA_RTL_STATE_MEM
+                          : text == "live_q" || text == "time1_q"
+                              ? PIANOLA_RTL_STATE_SEQUENCER
+                              : PIANOLA_RTL_STATE_OTHER;
+      state.push_back(std::move(entry));
+    }
+  }
+  std::sort(state.begin(), state.end(),
+            [](const StateVariable& a, const StateVariable& b) { return a.name < b.name; });
+}
+
+void PianolaRtlModel::flip_bit(const PianolaRtlLaunch& launch, PianolaRtlResult& result) {
+  std::vector<const StateVariable*> candidates;
+  for (const StateVariable& variable : state) {
+    if (variable.state_class & launch.inject_classes) candidates.push_back(&variable);
+  }
+  if (candidates.empty()) return;
+  uint64_t random = launch.inject_seed;
+  const StateVariable& hit = *candidates[next_random(random) % candidates.size()];
+  const uint64_t element = next_random(random) % hit.elements;
+  const uint64_t bit = next_random(random) % hit.bits;
+  hit.bytes[element * hit.stride + bit / 8] ^= static_cast<uint8_t>(1u << (bit % 8));
+  std::snprintf(result.injected, sizeof result.injected, "%s[%llu] bit %llu", hit.name.c_str(),
+                static_cast<unsigned long long>(element), static_cast<unsigned long long>(bit));
+}
+
+namespace {
+
+// One launch: the state of the memories and of the comparison.
+class Launch {
+ public:
+  Launch(PianolaRtlModel& model, const PianolaRtlLaunch& request, PianolaRtlResult& result)
+      : model_(model), top_(*model.top), request_(request), result_(result) {}
+
+  void run();
+
+ private:
+  void start();
+  void feed();
+  void take_sends();
+  bool check_faults();
+  bool observe();
+  bool difference(uint32_t kind, const PianolaRtlDrive* expected, const PianolaRtlDrive* got);
+  void collect_drives();
+  void trace_window();
+
+  uint32_t allowed(uint32_t port, uint32_t most) {
+    if (!request_.allow || most == 0) return most;
+    return std::min(most, request_.allow(request_.allow_context, port, result_.edges, most));
+  }
+  uint32_t receive(uint32_t port, uint32_t space, Rate& rate, void* data) {
+    const PianolaRtlReceive& source = request_.receive[port];
+    const uint64_t left = source.count - result_.received[port];
+    if (left == 0) return 0;
+    uint32_t n = rate.most();
+    n = allowed(port, static_cast<uint32_t>(std::min<uint64_t>({n, space, left})));
+    for (uint32_t i = 0; i < n; ++i) {
+      const uint64_t number = result_.received[port] + i;
+      const uint64_t at = source.index ? source.index[number] : number;
+      std::memcpy(static_cast<uint8_t*>(data) + i * kLanes, source.base + at * kLanes, kLanes);
+    }
+    rate.take(n);
+    result_.received[port] += n;
+    return n;
+  }
+
+  PianolaRtlModel& model_;
+  Vcore& top_;
+  const PianolaRtlLaunch& request_;
+  PianolaRtlResult& result_;
+  Rate receive_rate_[3], send_rate_[2], word_rate_;
+  uint64_t next_word_ = 0, next_expected_ = 0;
+  uint32_t taken_[2] = {0, 0};
+  bool injected_ = false;
+  std::vector<PianolaRtlDrive> drives_;
+  std::vector<uint8_t> matched_;
+};
+
+void Launch::start() {
+  using namespace target_config;
+  receive_rate_[0] = {kTapeBytesPerCycle, kLanes, 0};
+  receive_rate_[1] = {kKvBytesPerCycle, kLanes, 0};
+  receive_rate_[2] = {kHostBytesPerCycle, kLanes, 0};
+  send_rate_[0] = {kKvBytesPerCycle, kLanes, 0};
+  send_rate_[1] = {kHostBytesPerCycle, kLanes, 0};
+  word_rate_ = {kInstructionBytesPerCycle, 32, 0};
+  std::memcpy(&top_.regs_i, request_.registers, 32 * sizeof(uint32_t));
+  const uint32_t totals[5] = {
+      static_cast<uint32_t>(request_.receive[0].count),
+      static_cast<uint32_t>(request_.receive[1].count),
+      static_cast<uint32_t>(request_.receive[2].count),
+      static_cast<uint32_t>(request_.send_count[0]), static_cast<uint32_t>(request_.send_count[1])};
+  std::memcpy(&top_.totals_i, totals, sizeof totals);
+  top_.words_i = static_cast<uint32_t>(request_.word_count);
+  top_.word_valid_i = 0;
+  top_.tape_count_i = top_.kv_count_i = top_.host_count_i = 0;
+  top_.kv_take_i = top_.host_take_i = 0;
+  top_.start_i = 1;
+  model_.tick();
+  top_.start_i = 0;
+  model_.tick();
+}
+
+void Launch::feed() {
+  top_.word_valid_i = 0;
+  if (next_word_ < request_.word_count) {
+    uint32_t n = word_rate_.most();
+    n = allowed(PIANOLA_RTL_WORDS, std::min<uint32_t>({n, top_.word_space_o, 1}));
+    if (n != 0) {
+      std::memcpy(&top_.word_i, request_.words + 4 * next_word_, 32);
+      top_.word_valid_i = 1;
+      word_rate_.take(1);
+      ++next_word_;
+    }
+  }
+  top_.tape_count_i =
+      static_cast<uint8_t>(receive(0, top_.tape_space_o, receive_rate_[0], &top_.tape_data_i));
+  top_.kv_count_i =
+      static_cast<uint8_t>(receive(1, top_.kv_space_o, receive_rate_[1], &top_.kv_data_i));
+  top_.host_count_i =
+      static_cast<uint8_t>(receive(2, top_.host_space_o, receive_rate_[2], &top_.host_data_i));
+  const uint32_t levels[2] = {top_.kv_level_o, top_.host_level_o};
+  for (uint32_t s = 0; s < 2; ++s) {
+    taken_[s] = allowed(PIANOLA_RTL_SEND_KV + s, std::min(send_rate_[s].most(), levels[s]));
+    send_rate_[s].take(taken_[s]);
+  }
+  top_.kv_take_i = static_cast<uint8_t>(taken_[0]);
+  top_.host_take_i = static_cast<uint8_t>(taken_[1]);
+}
+
+void Launch::take_sends() {
+  for (uint32_t s = 0; s < 2; ++s) {
+    if (taken_[s] == 0) continue;
+    const void* data = s == 0 ? static_cast<const void*>(&top_.kv_data_o) : &top_.host_data_o;
+    for (uint32_t i = 0; i < taken_[s]; ++i, ++result_.sent[s]) {
+      if (request_.send[s] && result_.sent[s] < request_.send_count[s]) {
+        std::memcpy(request_.send[s] + result_.sent[s] * kLanes,
+                    static_cast<const uint8_t*>(data) + i * kLanes, kLanes);
+      }
+    }
+    taken_[s] = 0;
+  }
+}
+
+bool Launch::check_faults() {
+  if (!top_.fault_any_o) return false;
+  uint32_t sets[target_config::kPositions + 1];
+  std::memcpy(sets, &top_.fault_o, sizeof sets);
+  for (uint32_t p = 0; p <= target_config::kPositions; ++p) {
+    for (uint32_t rule = 0; rule < 32; ++rule) {
+      if (!(sets[p] >> rule & 1) || result_.fault_count == PIANOLA_RTL_FAULTS) continue;
+      const bool front = p == target_config::kPositions;
+      result_.faults[result_.fault_count++] = {
+          rule, p, front && !top_.done_o ? top_.front_cycle_o : top_.cycle_o};
+    }
+  }
+  result_.status = PIANOLA_RTL_FAULT;
+  return !request_.keep_going;
+}
+
+void Launch::collect_drives() {
+  drives_.clear();
+  for (uint32_t p = 0; p < target_config::kPositions; ++p) {
+    const DriveSignals& signals = model_.drives[p];
+    if (!signals.valid || read_bits(signals.valid, 0, signals.drivers) == 0) continue;
+    for (uint32_t d = 0; d < signals.drivers; ++d) {
+      if (!read_bits(signals.valid, d, 1)) continue;
+      const uint32_t dirs = read_bits(signals.dirs, 2 * d, 2);
+      const uint32_t stream = read_bits(signals.stream, 6 * d, 6);
+      const uint32_t count = read_bits(signals.count, 4 * d, 4);
+      for (uint16_t direction = 0; direction < 2; ++direction) {
+        if (!(dirs >> direction & 1)) continue;
+        for (uint32_t w = 0; w < count && w < signals.width; ++w) {
+          drives_.push_back({top_.cycle_o, p, direction,
+                             static_cast<uint16_t>((stream + w) % target_config::kStreams),
+                             signals.data + (d * signals.width + w) * kLanes});
+        }
+      }
+    }
+  }
+}
+
+bool Launch::difference(uint32_t kind, const PianolaRtlDrive* expected,
+                        const PianolaRtlDrive* got) {
+  const PianolaRtlDrive& drive = expected ? *expected : *got;
+  result_.status = PIANOLA_RTL_DIFFERENCE;
+  result_.difference_kind = kind;
+  result_.difference_cycle = drive.cycle;
+  result_.difference_position = drive.position;
+  result_.difference_direction = drive.direction;
+  result_.difference_stream = drive.stream;
+  if (expected) std::memcpy(result_.expected, expected->bytes, kLanes);
+  if (got) std::memcpy(result_.got, got->bytes, kLanes);
+  return true;
+}
+
+// The drives of this machine cycle against what is expected; true at the first difference.
+bool Launch::observe() {
+  collect_drives();
+  const uint64_t cycle = top_.cycle_o;
+  if (request_.drives) {
+    request_.drives(request_.drives_context, cycle, drives_.data(),
+                    static_cast<uint32_t>(drives_.size()));
+  }
+  if (!request_.expected) return false;
+  const uint64_t begin = next_expected_;
+  while (next_expected_ < request_.expected_count &&
+         request_.expected[next_expected_].cycle <= cycle) {
+    ++next_expected_;
+  }
+  matched_.assign(next_expected_ - begin, 0);
+  for (const PianolaRtlDrive& got : drives_) {
+    const PianolaRtlDrive* found = nullptr;
+    for (uint64_t i = begin; i < next_expected_; ++i) {
+      const PianolaRtlDrive& e = request_.expected[i];
+      if (e.cycle == cycle && e.position == got.position && e.direction == got.direction &&
+          e.stream == got.stream) {
+        found = &e;
+        matched_[i - begin] = 1;
+        break;
+      }
+    }
+    if (!found) {
+      if (request_.expected_complete) return difference(PIANOLA_RTL_DIFFERS_EXTRA, nullptr, &got);
+    } else if (std::memcmp(found->bytes, got.bytes, kLanes) != 0) {
+      return difference(PIANOLA_RTL_DIFFERS_VALUE, found, &got);
+    }
+  }
+  for (uint64_t i = begin; i < next_expected_; ++i) {
+    if (!matched_[i - begin]) {
+      return difference(PIANOLA_RTL_DIFFERS_MISSING, &request_.expected[i], nullptr);
+    }
+  }
+  return false;
+}
+
+void Launch::trace_window() {
+#if VM_TRACE
+  const bool inside = request_.trace_path && top_.cycle_o >= request_.trace_first &&
+                      top_.cycle_o <= request_.trace_last;
+  if (inside && !model_.trace) {
+    model_.trace = std::make_unique<VerilatedFstC>();
+    top_.trace(model_.trace.get(), 99);
+    model_.trace->open(request_.trace_path);
+  }
+  model_.tracing = inside;
+#endif
+}
+
+void Launch::run() {
+  start();
+  const bool observing = request_.drives || request_.expected;
+  uint64_t stuck = 0;
+  while (!top_.done_o) {
+    if (VM_TRACE) trace_window();
+    if (check_faults()) return;
+    if (top_.en_o) {
+      stuck = 0;
+      if (request_.inject_classes && !injected_ && top_.cycle_o == request_.inject_cycle) {
+        injected_ = true;
+        model_.flip_bit(request_, result_);
+      }
+      if (observing && observe()) break;
+    } else if (++stuck == request_.stuck_edges_max) {
+      result_.status = PIANOLA_RTL_STUCK;
+      break;
+    }
+    feed();
+    model_.tick();
+    take_sends();
+    if (++result_.edges == request_.edges_max) {
+      result_.status = PIANOLA_RTL_STUCK;
+      break;
+    }
+  }
+  result_.cycles = top_.cycle_o;
+  result_.frozen = top_.frozen_o;
+  result_.frozen_after_first = top_.frozen_after_first_o;
+  if (!top_.done_o || check_faults()) return;
+  if (request_.expected && next_expected_ < request_.expected_count && result_.status == 0) {
+    difference(PIANOLA_RTL_DIFFERS_MISSING, &request_.expected[next_expected_], nullptr);
+  }
+  // Drain what is still in the send FIFOs; nothing refuses it any more.
+  for (uint64_t edges = 0; (top_.kv_level_o || top_.host_level_o) && edges < 1'000'000; ++edges) {
+    feed();
+    model_.tick();
+    take_sends();
+  }
+}
+
+}  // namespace
+
+void PianolaRtlModel::launch(const PianolaRtlLaunch& request, PianolaRtlResult& result) {
+  std::memset(&result, 0, sizeof result);
+  Launch(*this, request, result).run();
+#if VM_TRACE
+  if (trace) trace->close();
+  trace.reset();
+  tracing = false;
+#endif
+}
+
+namespace {
+
+uint8_t* word_of(PianolaRtlModel& model, uint32_t slice, uint32_t word) {
+  constexpr uint32_t kBank = target_config::kWordsPerSlice / 2;
+  return model.banks[word / kBank][slice] + (word % kBank) * vector_stride();
+}
+
+// Place of a word among the `written` bits: banks start at powers of two.
+uint32_t written_index(uint32_t word) {
+  constexpr uint32_t kBank = target_config::kWordsPerSlice / 2;
+  return word / kBank * (target_config::kWrittenBits / 2) + word % kBank;
+}
+
+void set_slice(PianolaRtlModel* model, uint32_t slice, const uint8_t* bytes,
+               const uint8_t* written) {
+  for (uint32_t i = 0; i < target_config::kWordsPerSlice; ++i) {
+    std::memcpy(word_of(*model, slice, i), bytes + i * kLanes, kLanes);
+    if (!model->written.empty()) {
+      model->written[slice][written_index(i)] = written && written[i];
+    }
+  }
+}
+
+void get_slice(PianolaRtlModel* model, uint32_t slice, uint8_t* bytes, uint8_t* written) {
+  for (uint32_t i = 0; i < target_config::kWordsPerSlice; ++i) {
+    std::memcpy(bytes + i * kLanes, word_of(*model, slice, i), kLanes);
+    if (written) {
+      written[i] = model->written.empty() ? 1 : model->written[slice][written_index(i)];
+    }
+  }
+}
+
+const PianolaRtlFunctions kFunctions = {
+    [] { return static_cast<int>(PIANOLA_RTL_ABI); },
+    [] { return static_cast<int>(VM_TRACE); },
+    [] { return new PianolaRtlModel; },
+    [](PianolaRtlModel* model) { delete model; },
+    set_slice,
+    get_slice,
+    [](PianolaRtlModel* model, const PianolaRtlLaunch* launch, PianolaRtlResult* result) {
+      model->launch(*launch, *result);
+    },
+};
+
+}  // namespace
+
+extern "C" __attribute__((visibility("default"))) const PianolaRtlFunctions*
+pianola_rtl_functions(void) {
+  return &kFunctions;
+}
