@@ -1,0 +1,226 @@
+// A matrix unit: decodes its load queue and its compute queue, checks the rules, drives the sums.
+//
+// Ports: see docs/isa.md section 5 for what the instructions mean. Both issue ports take one
+// issue every enabled cycle. A MAC that emits in cycle t drives four streams in cycle
+// t + latency_mxm_mac(Lanes); the rows of a LOAD in cycle t belong to a swap in cycle t + 1 or later.
+// fault_o names the rules that an issue of the previous enabled cycle broke (0 without Checks).
+// busy_o: a sum will be driven after this cycle. start_i (any clock edge) begins a launch: nothing
+// is in flight, loaded, installed or cleared.
+// A tile counts as complete when all its rows came in one orientation.
+`default_nettype none
+
+module mxm #(
+    parameter int unsigned Lanes = 16,
+    parameter int unsigned Streams = 16,
+    parameter int unsigned LoadStreams = 4,
+    parameter int unsigned Accumulators = 32,
+    parameter bit Checks = 1'b1,
+    localparam int unsigned VectorW = Lanes * 8
+) (
+    input wire logic clk_i,
+    input wire logic rst_ni,
+    input wire logic en_i,
+    input wire logic start_i,
+
+    input wire logic load_issue_i,
+    input wire logic [156:0] load_instr_i,
+    input wire logic signed [11:0] row_offset_i,
+
+    input wire logic mac_issue_i,
+    input wire logic [156:0] mac_instr_i,
+    input wire logic mac_first1_i,
+    input wire logic mac_first2_i,
+    input wire logic mac_last2_i,
+    input wire logic signed [9:0] acc_offset_i,
+
+    input wire logic [Streams*VectorW-1:0] east_i,
+    input wire logic [Streams*VectorW-1:0] west_i,
+    input wire logic [Streams-1:0] east_def_i,
+    input wire logic [Streams-1:0] west_def_i,
+
+    output logic out_valid_o,
+    output logic [1:0] out_dirs_o,
+    output logic [5:0] out_stream_o,
+    output logic [2:0] out_count_o,
+    output logic [4*VectorW-1:0] out_data_o,
+    output logic [31:0] fault_o,
+    output logic busy_o
+);
+  localparam int unsigned Latency = pianola_pkg::latency_mxm_mac(Lanes);
+  localparam int unsigned AccW = Accumulators > 1 ? $clog2(Accumulators) : 1;
+  localparam int unsigned StreamW = $clog2(Streams);
+  localparam int unsigned RowW = $clog2(Lanes);
+  localparam int unsigned ControlW = 7;
+
+  // Fields.
+  wire logic load_dir = load_instr_i[pianola_pkg::MxmLoadDirLsb];
+  wire logic [5:0] load_stream =
+      load_instr_i[pianola_pkg::MxmLoadStreamLsb+:pianola_pkg::MxmLoadStreamW];
+  wire logic [1:0] load_format =
+      load_instr_i[pianola_pkg::MxmLoadFormatLsb+:pianola_pkg::MxmLoadFormatW];
+  wire logic load_orientation = load_instr_i[pianola_pkg::MxmLoadOrientationLsb];
+  wire logic [8:0] load_row_field =
+      load_instr_i[pianola_pkg::MxmLoadRowLsb+:pianola_pkg::MxmLoadRowW];
+  wire logic signed [12:0] load_row =
+      $signed({4'd0, load_row_field}) + 13'(row_offset_i);
+
+  wire logic mac_dir = mac_instr_i[pianola_pkg::MxmMacDirLsb];
+  wire logic [5:0] mac_stream =
+      mac_instr_i[pianola_pkg::MxmMacStreamLsb+:pianola_pkg::MxmMacStreamW];
+  wire logic [1:0] swap_field = mac_instr_i[pianola_pkg::MxmMacSwapLsb+:pianola_pkg::MxmMacSwapW];
+  wire logic [1:0] clear_field =
+      mac_instr_i[pianola_pkg::MxmMacClearLsb+:pianola_pkg::MxmMacClearW];
+  wire logic [1:0] emit_field = mac_instr_i[pianola_pkg::MxmMacEmitLsb+:pianola_pkg::MxmMacEmitW];
+  wire logic [6:0] acc_field = mac_instr_i[pianola_pkg::MxmMacAccLsb+:pianola_pkg::MxmMacAccW];
+  wire logic out_dir = mac_instr_i[pianola_pkg::MxmMacOutDirLsb];
+  wire logic [5:0] out_stream =
+      mac_instr_i[pianola_pkg::MxmMacOutStreamLsb+:pianola_pkg::MxmMacOutStreamW];
+
+  wire logic swap = swap_field == pianola_pkg::MxmMacSwapAlways
+      || (swap_field == pianola_pkg::MxmMacSwapLevel1 && mac_first1_i);
+  wire logic clear = clear_field == pianola_pkg::MxmMacClearAlways
+      || (clear_field == pianola_pkg::MxmMacClearLevel2 && mac_first2_i);
+  wire logic emits = emit_field == pianola_pkg::MxmMacEmitAlways
+      || (emit_field == pianola_pkg::MxmMacEmitLevel2 && mac_last2_i);
+  wire logic signed [10:0] acc = $signed({4'd0, acc_field}) + 11'(acc_offset_i);
+  wire logic acc_in_range = !acc[10] && 32'(acc[9:0]) < Accumulators;
+
+  mxm_array #(
+      .Lanes(Lanes),
+      .Streams(Streams),
+      .LoadStreams(LoadStreams),
+      .Accumulators(Accumulators)
+  ) u_array (
+      .clk_i(clk_i),
+      .rst_ni(rst_ni),
+      .en_i(en_i),
+      .start_i(start_i),
+      .east_i(east_i),
+      .west_i(west_i),
+      .load_i(load_issue_i && 32'(load_stream) + LoadStreams <= Streams),
+      .load_dir_i(load_dir),
+      .load_stream_i(load_stream),
+      .load_format_i(load_format),
+      .load_orientation_i(load_orientation),
+      .load_row_i(load_row),
+      .mac_i(mac_issue_i && acc_in_range),
+      .mac_dir_i(mac_dir),
+      .mac_stream_i(mac_stream[StreamW-1:0]),
+      .swap_i(swap),
+      .clear_i(clear),
+      .emit_i(emits),
+      .acc_i(acc[AccW-1:0]),
+      .out_data_o(out_data_o)
+  );
+
+  // What is driven, and where.
+  logic [Latency-1:0] valid_q;
+  logic [Latency*ControlW-1:0] control_q;
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni || start_i) begin
+      valid_q <= '0;
+    end else if (en_i) begin
+      valid_q <= {valid_q[Latency-2:0], mac_issue_i && emits && acc_in_range};
+      control_q <= {control_q[(Latency-1)*ControlW-1:0], out_stream, out_dir};
+    end
+  end
+  assign out_valid_o = valid_q[Latency-1];
+  assign out_dirs_o = control_q[(Latency-1)*ControlW] ? 2'b10 : 2'b01;
+  assign out_stream_o = control_q[(Latency-1)*ControlW+1+:6];
+  assign out_count_o = 3'd4;
+  assign busy_o = |valid_q[Latency-2:0];
+
+  // Rules.
+  if (Checks) begin : gen_checks
+    logic [31:0] fault_d, fault_q;
+    logic [Lanes-1:0] rows_output_q, rows_input_q;
+    logic [Lanes-1:0] rows;
+    logic [Accumulators-1:0] cleared_q;
+    logic installed_q;
+    logic [1:0] weights_log2;     // per byte
+    logic signed [31:0] weights;
+    logic signed [31:0] first;    // tile vector of a stream
+    logic defined;
+
+    always_comb begin
+      fault_d = '0;
+      rows = '0;
+      weights_log2 = load_format;
+      weights = 1;
+      first = 0;
+      defined = 1'b1;
+      if (load_issue_i) begin
+        if (load_format == pianola_pkg::MxmLoadFormatInt4) weights = 2;
+        if (load_format == pianola_pkg::MxmLoadFormatTernary) weights = 4;
+        if (load_format == 2'd3 || 32'(load_stream) + LoadStreams > Streams
+            || load_instr_i[156:pianola_pkg::MxmLoadPayloadW] != '0) begin
+          fault_d[pianola_pkg::RuleIllegalEncoding] = 1'b1;
+        end
+        for (int i = 0; i < LoadStreams; i++) begin
+          first = 32'(load_row) + (i << weights_log2);
+          if (first < $signed(Lanes)) begin
+            if (first < 0 || first + weights > $signed(Lanes)) begin
+              fault_d[pianola_pkg::RuleAddressRange] = 1'b1;
+            end else begin
+              rows |= ((Lanes'(1) << weights[2:0]) - Lanes'(1)) << first[RowW-1:0];
+            end
+            defined = load_dir ? west_def_i[StreamW'(32'(load_stream)+i)]
+                               : east_def_i[StreamW'(32'(load_stream)+i)];
+            if (!defined) fault_d[pianola_pkg::RuleStreamUndefined] = 1'b1;
+          end
+        end
+      end
+      if (mac_issue_i) begin
+        if (swap_field == 2'd3 || clear_field == 2'd3 || emit_field == 2'd3
+            || 32'(mac_stream) >= Streams
+            || mac_instr_i[156:pianola_pkg::MxmMacPayloadW] != '0
+            || (emit_field == pianola_pkg::MxmMacEmitNever && (out_dir || out_stream != '0))
+            || out_stream[1:0] != '0 || 32'(out_stream) + 4 > Streams) begin
+          fault_d[pianola_pkg::RuleIllegalEncoding] = 1'b1;
+        end
+        if (!(mac_dir ? west_def_i[StreamW'(mac_stream)]
+                      : east_def_i[StreamW'(mac_stream)])) begin
+          fault_d[pianola_pkg::RuleStreamUndefined] = 1'b1;
+        end
+        if (!acc_in_range) begin
+          fault_d[pianola_pkg::RuleAddressRange] = 1'b1;
+        end else if (!clear && !cleared_q[acc[AccW-1:0]]) begin
+          fault_d[pianola_pkg::RuleAccumulatorUndefined] = 1'b1;
+        end
+        if (swap) begin
+          if (!(&rows_output_q) && !(&rows_input_q)) begin
+            fault_d[pianola_pkg::RuleTileIncomplete] = 1'b1;
+          end
+        end else if (!installed_q) begin
+          fault_d[pianola_pkg::RuleAccumulatorUndefined] = 1'b1;
+        end
+      end
+    end
+
+    wire logic swaps = mac_issue_i && swap;
+    wire logic by_input = load_orientation == pianola_pkg::MxmLoadOrientationInput;
+    always_ff @(posedge clk_i) begin
+      if (!rst_ni || start_i) begin
+        fault_q <= '0;
+        rows_output_q <= '0;
+        rows_input_q <= '0;
+        cleared_q <= '0;
+        installed_q <= 1'b0;
+      end else if (en_i) begin
+        fault_q <= fault_d;
+        if (swaps || load_issue_i) begin
+          rows_output_q <= (swaps ? '0 : rows_output_q) | (by_input ? '0 : rows);
+          rows_input_q <= (swaps ? '0 : rows_input_q) | (by_input ? rows : '0);
+        end
+        if (swaps) installed_q <= 1'b1;
+        if (mac_issue_i && clear && acc_in_range) cleared_q[acc[AccW-1:0]] <= 1'b1;
+      end
+    end
+    assign fault_o = fault_q;
+  end else begin : gen_no_checks
+    assign fault_o = '0;
+  end
+
+endmodule
+
+`default_nettype wire

@@ -1,0 +1,354 @@
+// The array of a matrix unit: shadow tile, installed tile, multipliers, accumulators.
+//
+// load_i writes up to LoadStreams * 4 tile vectors into the shadow tile at the end of its cycle.
+// mac_i takes one activation vector, with swap_i after installing the shadow tile as it stood at the
+// start of the cycle; with clear_i the sum replaces accumulator acc_i, else it is added to it.
+// Latency: out_data_o holds the new accumulator of the MAC of cycle t in cycle
+// t + latency_mxm_mac(Lanes) if that MAC had emit_i; byte b of lane i is at bit (b * Lanes + i) * 8.
+// Issue pattern: one load and one MAC every cycle, any accumulator. Nothing is checked here.
+//
+// Two forms, equal at the ports for every sequence that raises no fault (tests/rtl runs the same
+// bench over both):
+// - synthesis: operand register, multipliers, a registered adder tree, accumulator, output register:
+//   3 + clog2(Lanes) stages, the latency of the machine spec;
+// - simulation (Verilator, unless PIANOLA_SYNTHESIS_FORM is defined): the sum is computed in the
+//   cycle of issue by loops that a C++ compiler vectorizes, and waits in a circular memory. The tiles
+//   are two banks that change roles, so a swap copies nothing.
+`default_nettype none
+
+module mxm_array #(
+    parameter int unsigned Lanes = 16,
+    parameter int unsigned Streams = 16,
+    parameter int unsigned LoadStreams = 4,
+    parameter int unsigned Accumulators = 32,
+    localparam int unsigned VectorW = Lanes * 8,
+    localparam int unsigned AccW = Accumulators > 1 ? $clog2(Accumulators) : 1
+) (
+    input wire logic clk_i,
+    input wire logic rst_ni,
+    input wire logic en_i,
+    input wire logic start_i,
+
+    input wire logic [Streams*VectorW-1:0] east_i,
+    input wire logic [Streams*VectorW-1:0] west_i,
+
+    input wire logic load_i,
+    input wire logic load_dir_i,
+    input wire logic [5:0] load_stream_i,
+    input wire logic [1:0] load_format_i,
+    input wire logic load_orientation_i,
+    input wire logic signed [12:0] load_row_i,
+
+    input wire logic mac_i,
+    input wire logic mac_dir_i,
+    input wire logic [$clog2(Streams)-1:0] mac_stream_i,
+    input wire logic swap_i,
+    input wire logic clear_i,
+    input wire logic emit_i,
+    input wire logic [AccW-1:0] acc_i,
+
+    output logic [4*VectorW-1:0] out_data_o
+);
+  localparam int unsigned Latency = pianola_pkg::latency_mxm_mac(Lanes);
+
+`ifdef VERILATOR
+`ifndef PIANOLA_SYNTHESIS_FORM
+`define PIANOLA_MXM_FAST
+`endif
+`endif
+
+`ifdef PIANOLA_MXM_FAST
+  // Arrays have a power of two of elements: Verilator then checks no index, which would be a
+  // variable outside the task, and it refuses those in a task that is not inlined. Verilator 5.006
+  // passes `const ref` by reference, but drops what a `ref` argument holds before the call.
+  localparam int unsigned Depth = Latency - 1;
+  localparam int unsigned Pitch = 1 << $clog2(Lanes);
+  localparam int unsigned TileSize = Pitch * Pitch;
+
+  // The dot products of one activation vector with all rows of a bank, added to sums.
+  task automatic multiply(const ref logic [7:0] weights[0:2*TileSize-1],
+                          input int unsigned tile_base, input logic [VectorW-1:0] x,
+                          input logic [Lanes*32-1:0] sums, output logic [Lanes*32-1:0] y);
+    /*verilator no_inline_task*/
+    int unsigned k;
+    int unsigned o;
+    logic [31:0] x_k;
+    logic [31:0] sum[0:Pitch-1];
+    for (o = 0; o < Lanes; o = o + 1) sum[o] = sums[o*32+:32];
+    for (k = 0; k < Lanes; k = k + 1) begin
+      x_k = $unsigned(32'($signed(x[k*8+:8])));
+      for (o = 0; o < Lanes; o = o + 1) begin
+        sum[o] = sum[o] + $unsigned(32'($signed(weights[tile_base+k*Pitch+o]))) * x_k;
+      end
+    end
+    for (o = 0; o < Lanes; o = o + 1) y[o*32+:32] = sum[o];
+  endtask
+
+  // Weight `part` of every byte, sign-extended.
+  task automatic unpack_weights(input logic [VectorW-1:0] bytes, input logic [1:0] format,
+                                input int unsigned part, output logic [VectorW-1:0] weights);
+    /*verilator no_inline_task*/
+    int unsigned j;
+    logic [31:0] word;
+    weights = bytes;
+    if (format == pianola_pkg::MxmLoadFormatInt4) begin
+      for (j = 0; j < Lanes / 4; j = j + 1) begin
+        word = (bytes[j*32+:32] >> (part * 4)) & 32'h0f0f0f0f;
+        weights[j*32+:32] = word | ((word & 32'h08080808) * 32'd30);
+      end
+    end else if (format == pianola_pkg::MxmLoadFormatTernary) begin
+      for (j = 0; j < Lanes / 4; j = j + 1) begin
+        word = bytes[j*32+:32] >> (part * 2);
+        weights[j*32+:32] = (word & 32'h01010101) | ((word & (word >> 1) & 32'h01010101) * 32'd254);
+      end
+    end
+  endtask
+
+  // Four streams of bytes from sums.
+  task automatic split_bytes(input logic [Lanes*32-1:0] sums, output logic [4*VectorW-1:0] y);
+    /*verilator no_inline_task*/
+    int unsigned j;
+    logic [31:0] b0;
+    logic [31:0] b1;
+    logic [31:0] b2;
+    logic [31:0] b3;
+    for (j = 0; j < Lanes / 4; j = j + 1) begin
+      b0 = sums[j*128+:32];
+      b1 = sums[j*128+32+:32];
+      b2 = sums[j*128+64+:32];
+      b3 = sums[j*128+96+:32];
+      y[j*32+:32] = {b3[7:0], b2[7:0], b1[7:0], b0[7:0]};
+      y[VectorW+j*32+:32] = {b3[15:8], b2[15:8], b1[15:8], b0[15:8]};
+      y[2*VectorW+j*32+:32] = {b3[23:16], b2[23:16], b1[23:16], b0[23:16]};
+      y[3*VectorW+j*32+:32] = {b3[31:24], b2[31:24], b1[31:24], b0[31:24]};
+    end
+  endtask
+
+  /* verilator lint_off BLKSEQ */        // the state of this form is private to one process
+  /* verilator lint_off UNUSEDSIGNAL */  // weights is used by reference only
+  // W[o][k] of bank b is weights[(b * Pitch + k) * Pitch + o].
+  logic [7:0] weights[0:2*TileSize-1];
+  logic [Lanes*32-1:0] accumulators[0:Accumulators-1];
+  logic [4*VectorW-1:0] waiting[0:Depth-1];
+  logic [4*VectorW-1:0] out_q;
+  logic bank_q;
+  logic [Depth-1:0] valid_q;
+  int unsigned slot_q;
+
+  int unsigned per_byte;
+  int unsigned row;
+  int unsigned base;
+  logic [VectorW-1:0] vector;
+  logic [Lanes*32-1:0] sums;
+  logic [Lanes*32-1:0] updated;
+  logic [4*VectorW-1:0] split;
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni || start_i) begin
+      valid_q <= '0;
+      slot_q = 0;
+      bank_q = 1'b0;
+    end else if (en_i) begin
+      // In this order: the value that leaves its slot, the MAC that may take the slot, the load.
+      if (valid_q[Depth-1]) out_q <= waiting[slot_q];
+      if (mac_i) begin
+        if (swap_i) bank_q = ~bank_q;
+        sums = clear_i ? '0 : accumulators[acc_i];
+        multiply(weights, bank_q ? TileSize : 0,
+                 mac_dir_i ? west_i[32'(mac_stream_i)*VectorW+:VectorW]
+                           : east_i[32'(mac_stream_i)*VectorW+:VectorW], sums, updated);
+        accumulators[acc_i] = updated;
+        if (emit_i) begin
+          split_bytes(updated, split);
+          waiting[slot_q] = split;
+        end
+      end
+      if (load_i) begin
+        per_byte = load_format_i == pianola_pkg::MxmLoadFormatInt4 ? 2
+            : load_format_i == pianola_pkg::MxmLoadFormatTernary ? 4 : 1;
+        base = bank_q ? 0 : TileSize;
+        for (int unsigned i = 0; i < LoadStreams; i = i + 1) begin
+          for (int unsigned part = 0; part < per_byte; part = part + 1) begin
+            row = 32'(load_row_i) + i * per_byte + part;
+            if (row < Lanes) begin
+              unpack_weights(load_dir_i ? west_i[(32'(load_stream_i)+i)*VectorW+:VectorW]
+                                        : east_i[(32'(load_stream_i)+i)*VectorW+:VectorW],
+                             load_format_i, part, vector);
+              if (load_orientation_i == pianola_pkg::MxmLoadOrientationInput) begin
+                for (int unsigned l = 0; l < Lanes; l = l + 1) begin
+                  weights[base+row*Pitch+l] = vector[l*8+:8];
+                end
+              end else begin
+                for (int unsigned l = 0; l < Lanes; l = l + 1) begin
+                  weights[base+l*Pitch+row] = vector[l*8+:8];
+                end
+              end
+            end
+          end
+        end
+      end
+      valid_q <= {valid_q[Depth-2:0], mac_i && emit_i};
+      slot_q = slot_q == Depth - 1 ? 0 : slot_q + 1;
+    end
+  end
+  assign out_data_o = out_q;
+  /* verilator lint_on BLKSEQ */
+  /* verilator lint_on UNUSEDSIGNAL */
+
+`else
+  // Synthesis form.
+  localparam int unsigned StreamW = $clog2(Streams);
+  localparam int unsigned Levels = $clog2(Lanes);
+  localparam int unsigned Padded = 1 << Levels;
+
+  // Tiles: W[o][k] is byte o * Lanes + k.
+  logic [Lanes*VectorW-1:0] shadow_q;
+  logic [Lanes*VectorW-1:0] tile_q;
+
+  // vectors[r]: the weights of tile vector r, if this load carries it.
+  logic [Lanes*VectorW-1:0] vectors;
+  logic [Lanes-1:0] carried;
+  wire logic [Streams*VectorW-1:0] load_streams = load_dir_i ? west_i : east_i;
+  logic [LoadStreams*VectorW-1:0] load_bytes;
+  always_comb begin
+    for (int i = 0; i < LoadStreams; i++) begin
+      load_bytes[i*VectorW+:VectorW] =
+          load_streams[StreamW'(32'(load_stream_i)+i)*VectorW+:VectorW];
+    end
+  end
+
+  for (genvar r = 0; r < Lanes; r++) begin : gen_vector
+    logic signed [13:0] distance;
+    logic [12:0] from_stream;
+    logic [1:0] part;
+    logic [VectorW-1:0] bytes;
+    always_comb begin
+      distance = 14'(r) - 14'(load_row_i);
+      from_stream = distance[12:0];
+      part = 2'd0;
+      if (load_format_i == pianola_pkg::MxmLoadFormatInt4) begin
+        from_stream = {1'b0, distance[12:1]};
+        part = {1'b0, distance[0]};
+      end else if (load_format_i == pianola_pkg::MxmLoadFormatTernary) begin
+        from_stream = {2'b0, distance[12:2]};
+        part = distance[1:0];
+      end
+      carried[r] = !distance[13] && from_stream < 13'(LoadStreams);
+      bytes = '0;
+      for (int i = 0; i < LoadStreams; i++) begin
+        if (from_stream == 13'(i)) bytes = load_bytes[i*VectorW+:VectorW];
+      end
+      for (int i = 0; i < Lanes; i++) begin
+        vectors[r*VectorW+i*8+:8] = bytes[i*8+:8];
+        if (load_format_i == pianola_pkg::MxmLoadFormatInt4) begin
+          vectors[r*VectorW+i*8+:8] = part[0] ? {{4{bytes[i*8+7]}}, bytes[i*8+4+:4]}
+                                              : {{4{bytes[i*8+3]}}, bytes[i*8+:4]};
+        end else if (load_format_i == pianola_pkg::MxmLoadFormatTernary) begin
+          vectors[r*VectorW+i*8+:8] = {
+            {7{bytes[i*8+32'(part)*2+1] & bytes[i*8+32'(part)*2]}}, bytes[i*8+32'(part)*2]
+          };
+        end
+      end
+    end
+  end
+
+  for (genvar o = 0; o < Lanes; o++) begin : gen_row
+    for (genvar k = 0; k < Lanes; k++) begin : gen_cell
+      always_ff @(posedge clk_i) begin
+        if (en_i && load_i) begin
+          if (load_orientation_i == pianola_pkg::MxmLoadOrientationInput) begin
+            if (carried[k]) shadow_q[(o*Lanes+k)*8+:8] <= vectors[(k*Lanes+o)*8+:8];
+          end else begin
+            if (carried[o]) shadow_q[(o*Lanes+k)*8+:8] <= vectors[(o*Lanes+k)*8+:8];
+          end
+        end
+      end
+    end
+  end
+
+  // Stage 1: operand, tile. Stage 2: products. Then one stage per level of the tree.
+  logic [VectorW-1:0] x_q;
+  wire logic [Streams*VectorW-1:0] mac_streams = mac_dir_i ? west_i : east_i;
+  always_ff @(posedge clk_i) begin
+    if (en_i && mac_i) begin
+      x_q <= mac_streams[mac_stream_i*VectorW+:VectorW];
+      if (swap_i) tile_q <= shadow_q;
+    end
+  end
+
+  wire logic [Lanes*32-1:0] sums;
+  for (genvar o = 0; o < Lanes; o++) begin : gen_dot
+    // Node n of level l is nodes[l][n]; flat, level by level, Padded words each.
+    logic signed [31:0] nodes_q[0:(Levels+1)*Padded-1];
+    for (genvar k = 0; k < Padded; k++) begin : gen_product
+      if (k < Lanes) begin : gen_used
+        logic signed [15:0] product_q;
+        always_ff @(posedge clk_i) begin
+          if (en_i) product_q <= $signed(tile_q[(o*Lanes+k)*8+:8]) * $signed(x_q[k*8+:8]);
+        end
+        assign nodes_q[k] = 32'(product_q);
+      end else begin : gen_padding
+        assign nodes_q[k] = '0;
+      end
+    end
+    for (genvar l = 1; l <= Levels; l++) begin : gen_level
+      for (genvar n = 0; n < (Padded >> l); n++) begin : gen_node
+        // A product has 16 bits and each level adds one.
+        logic signed [15+l:0] node_q;
+        always_ff @(posedge clk_i) begin
+          if (en_i) begin
+            node_q <= (16 + l)'(nodes_q[(l-1)*Padded+2*n]) + (16 + l)'(nodes_q[(l-1)*Padded+2*n+1]);
+          end
+        end
+        assign nodes_q[l*Padded+n] = 32'(node_q);
+      end
+      for (genvar n = (Padded >> l); n < Padded; n++) begin : gen_unused
+        assign nodes_q[l*Padded+n] = '0;
+      end
+    end
+    assign sums[o*32+:32] = nodes_q[Levels*Padded];
+  end
+
+  // The control of a MAC reaches the accumulators with its sums, in cycle t + Latency - 1.
+  localparam int unsigned ControlW = 2 + AccW;
+  logic [Latency-2:0] mac_q;
+  logic [(Latency-1)*ControlW-1:0] control_q;
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni || start_i) begin
+      mac_q <= '0;
+    end else if (en_i) begin
+      mac_q <= {mac_q[Latency-3:0], mac_i};
+      control_q <= {control_q[(Latency-2)*ControlW-1:0], acc_i, emit_i, clear_i};
+    end
+  end
+  wire logic clear = control_q[(Latency-2)*ControlW];
+  wire logic emit = control_q[(Latency-2)*ControlW+1];
+  wire logic [AccW-1:0] acc = control_q[(Latency-2)*ControlW+2+:AccW];
+
+  logic [Lanes*32-1:0] accumulators[0:Accumulators-1];
+  wire logic [Lanes*32-1:0] previous = accumulators[acc];
+  logic [Lanes*32-1:0] updated;
+  logic [Lanes*32-1:0] out_q;
+  always_comb begin
+    for (int o = 0; o < Lanes; o++) begin
+      updated[o*32+:32] = sums[o*32+:32] + (clear ? 32'd0 : previous[o*32+:32]);
+    end
+  end
+  always_ff @(posedge clk_i) begin
+    if (en_i && mac_q[Latency-2]) begin
+      accumulators[acc] <= updated;
+      if (emit) out_q <= updated;
+    end
+  end
+  always_comb begin
+    for (int o = 0; o < Lanes; o++) begin
+      for (int b = 0; b < 4; b++) out_data_o[(b*Lanes+o)*8+:8] = out_q[o*32+b*8+:8];
+    end
+  end
+`endif
+
+`undef PIANOLA_MXM_FAST
+
+endmodule
+
+`default_nettype wire

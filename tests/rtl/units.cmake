@@ -1,0 +1,33 @@
+# Benches of the single units, each Verilated alone for several numbers of lanes.
+find_package(verilator REQUIRED HINTS $ENV{VERILATOR_ROOT} /usr/share/verilator)
+
+# pianola_verilated_unit(target top lanes sources... [DEFINES ...]): class V<target>. Not under
+# pianola_options: generated code does not pass -Wpedantic.
+function(pianola_verilated_unit target top lanes)
+  cmake_parse_arguments(ARG "" "" "DEFINES;PARAMETERS" ${ARGN})
+  set(sources)
+  foreach(source pianola_pkg ${ARG_UNPARSED_ARGUMENTS})
+    list(APPEND sources ${PROJECT_SOURCE_DIR}/rtl/${source}.sv)
+  endforeach()
+  set(defines)
+  foreach(define ${ARG_DEFINES})
+    list(APPEND defines -D${define})
+  endforeach()
+  add_library(unit_${target} STATIC)
+  target_include_directories(unit_${target} SYSTEM INTERFACE ${VERILATOR_ROOT}/include)
+  target_compile_options(unit_${target} PRIVATE -O3 -march=native -w)
+  verilate(unit_${target} SOURCES ${sources} TOP_MODULE ${top} PREFIX V${target}
+    VERILATOR_ARGS -Wall -O3 --x-assign fast --x-initial fast --noassert --unroll-count 8
+      -GLanes=${lanes} ${ARG_PARAMETERS} ${defines})
+endfunction()
+
+set(mxm_sources mxm_array mxm)
+foreach(lanes 4 16 32)
+  pianola_verilated_unit(mxm${lanes} mxm ${lanes} ${mxm_sources})
+endforeach()
+foreach(lanes 4 16)
+  pianola_verilated_unit(mxm_synthesis${lanes} mxm ${lanes} ${mxm_sources}
+    DEFINES PIANOLA_SYNTHESIS_FORM)
+endforeach()
+pianola_add_test(mxm_test units ${CMAKE_CURRENT_LIST_DIR}/mxm_test.cc
+  LIBRARIES pianola_isa unit_mxm4 unit_mxm16 unit_mxm32 unit_mxm_synthesis4 unit_mxm_synthesis16)
