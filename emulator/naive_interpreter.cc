@@ -102,9 +102,10 @@ int format_streams(VxmFormat format) {
 class Machine {
  public:
   Machine(const Roll& roll, const Entry& entry, const LaunchRequest& request,
-          NaiveInterpreter::Memory& memory, std::vector<std::byte>& kv)
+          NaiveInterpreter::Memory& memory, std::vector<std::byte>& kv,
+          std::vector<DriveEvent>* drives)
       : target_(roll.target), entry_(entry), request_(request), memory_(memory), kv_(kv),
-        roll_(roll), lanes_(roll.target.lanes), words_(roll.entry_words(entry)) {
+        recorded_(drives), roll_(roll), lanes_(roll.target.lanes), words_(roll.entry_words(entry)) {
     const size_t registers = static_cast<size_t>(target_.positions()) * target_.streams;
     for (auto* side : {&east_, &west_}) {
       side->value.assign(registers, Bytes(lanes_));
@@ -387,6 +388,11 @@ class Machine {
         if (!driven.insert({drive.position, drive.direction, drive.stream}).second) {
           fault(Rule::StreamConflict, "position " + std::to_string(drive.position) + " stream " +
                                           std::to_string(drive.stream));
+        }
+        if (recorded_ != nullptr) {
+          const auto* bytes = reinterpret_cast<const std::byte*>(drive.value.data());
+          recorded_->push_back({cycle_, drive.position, drive.direction, drive.stream,
+                                std::vector<std::byte>(bytes, bytes + lanes_)});
         }
         const int neighbour = drive.position + (drive.direction == Direction::East ? 1 : -1);
         if (neighbour < 0 || neighbour >= positions) continue;
@@ -963,6 +969,7 @@ class Machine {
   const LaunchRequest& request_;
   NaiveInterpreter::Memory& memory_;
   std::vector<std::byte>& kv_;
+  std::vector<DriveEvent>* recorded_;
   const Roll& roll_;
   const int lanes_;
   const std::span<const Word> words_;
@@ -1007,6 +1014,11 @@ Status NaiveInterpreter::load(const Roll& roll, uint64_t poison) {
 }
 
 Result<LaunchResult> NaiveInterpreter::launch(const LaunchRequest& request) {
+  return launch(request, nullptr);
+}
+
+Result<LaunchResult> NaiveInterpreter::launch(const LaunchRequest& request,
+                                              std::vector<DriveEvent>* drives) {
   if (roll_ == nullptr) return Error{ErrorCode::InvalidArgument, "no roll is loaded", "naive"};
   const auto& entries = roll_->metadata.entries;
   if (request.entry < 0 || request.entry >= static_cast<int>(entries.size())) {
@@ -1021,7 +1033,7 @@ Result<LaunchResult> NaiveInterpreter::launch(const LaunchRequest& request) {
                      " bytes, the entry takes " + std::to_string(expected),
                  entry.name};
   }
-  return Machine(*roll_, entry, request, memory_, kv_).run();
+  return Machine(*roll_, entry, request, memory_, kv_, drives).run();
 }
 
 }  // namespace pianola

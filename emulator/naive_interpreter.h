@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "emulator/device.h"
+#include "emulator/drive_event.h"
 
 namespace pianola {
 
@@ -21,6 +22,9 @@ class NaiveInterpreter : public Device {
   Status load(const Roll& roll, uint64_t poison) override;
   Result<LaunchResult> launch(const LaunchRequest& request) override;
   std::span<std::byte> kv_region() override { return kv_; }
+
+  // A launch that also reports every stream drive, in the order of the cycles.
+  Result<LaunchResult> launch(const LaunchRequest& request, std::vector<DriveEvent>* drives);
 
   // What outlives a launch.
   struct Memory {

@@ -1,0 +1,33 @@
+// The loops that play a lifted program. Each exists for several instruction sets of the host and is
+// chosen when the program runs; all give the same bits.
+#pragma once
+
+#include <cstdint>
+
+#include "emulator/lift.h"
+
+namespace pianola {
+
+struct Kernels {
+  const char* name;  // "portable", "avx2", "avx512"
+  // One batch of passes. registers: the launch registers of the machine.
+  void (*vxm)(Program& program, const VxmBatch& batch, const uint32_t* registers,
+              int vxm_accumulators);
+  // The activations that meet one tile, which is unpacked.
+  void (*mac)(Program& program, const MacRun& run, int mxm_accumulators);
+};
+
+// All that this host can run, the fastest last; `portable` is always there.
+const Kernels* const* host_kernels(int& count);
+const Kernels& fastest_kernels();
+
+// Fills the tile of a run from its rows.
+void unpack_tile(Program& program, const MacRun& run);
+
+extern const Kernels kPortableKernels;
+#if defined(__x86_64__)
+extern const Kernels kAvx2Kernels;
+extern const Kernels kAvx512Kernels;
+#endif
+
+}  // namespace pianola

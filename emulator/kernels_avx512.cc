@@ -1,0 +1,148 @@
+// With VNNI a tile is cut into blocks of 16 outputs by 16 inputs, held in four registers w[q]: 32-bit
+// lane o of w[q] holds the weights of output o for inputs 4q .. 4q+3, as one instruction multiplies
+// and adds four of them. That instruction takes one unsigned factor: weights are offset by 128, and
+// 128 times the sum of the activations is subtracted.
+#include "emulator/kernels.h"
+
+#if defined(__x86_64__)
+// Intrinsics of g++ 12 leave the value of masked-off lanes undefined on purpose (GCC bug 105593).
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#include <immintrin.h>
+
+#include <cstring>
+
+#include "emulator/mac_kernel.h"
+#include "emulator/vxm_kernel.h"
+
+#define PIANOLA_AVX512 \
+  gnu::target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,prefer-vector-width=512")
+
+namespace pianola {
+namespace {
+
+[[PIANOLA_AVX512]] void vxm(Program& program, const VxmBatch& batch, const uint32_t* registers,
+                            int accumulators) {
+  vxm_kernel::run_any(program, batch, registers, accumulators);
+}
+
+// Four rows of 16 bytes.
+[[PIANOLA_AVX512]] inline __m512i load_rows(const int8_t* row, size_t stride) {
+  if (stride == 16) return _mm512_loadu_si512(row);
+  const auto at = [&](int i) {
+    return reinterpret_cast<const __m128i*>(row + i * stride);
+  };
+  __m512i rows = _mm512_castsi128_si512(_mm_loadu_si128(at(0)));
+  rows = _mm512_inserti32x4(rows, _mm_loadu_si128(at(1)), 1);
+  rows = _mm512_inserti32x4(rows, _mm_loadu_si128(at(2)), 2);
+  return _mm512_inserti32x4(rows, _mm_loadu_si128(at(3)), 3);
+}
+
+struct Block {
+  __m512i w[4];
+};
+
+// Rows are outputs: a transposition of 16 x 4 words.
+[[PIANOLA_AVX512]] inline Block pack_outputs(const int8_t* weights, size_t stride) {
+  const __m512i a = load_rows(weights, stride), b = load_rows(weights + 4 * stride, stride),
+                c = load_rows(weights + 8 * stride, stride),
+                d = load_rows(weights + 12 * stride, stride);
+  const __m512i low = _mm512_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28, 1, 5, 9, 13, 17, 21, 25, 29);
+  const __m512i high = _mm512_add_epi32(low, _mm512_set1_epi32(2));
+  const __m512i ab01 = _mm512_permutex2var_epi32(a, low, b);
+  const __m512i ab23 = _mm512_permutex2var_epi32(a, high, b);
+  const __m512i cd01 = _mm512_permutex2var_epi32(c, low, d);
+  const __m512i cd23 = _mm512_permutex2var_epi32(c, high, d);
+  const __m512i offset = _mm512_set1_epi8(static_cast<char>(0x80));
+  return {{_mm512_xor_si512(offset, _mm512_shuffle_i64x2(ab01, cd01, 0x44)),
+           _mm512_xor_si512(offset, _mm512_shuffle_i64x2(ab01, cd01, 0xee)),
+           _mm512_xor_si512(offset, _mm512_shuffle_i64x2(ab23, cd23, 0x44)),
+           _mm512_xor_si512(offset, _mm512_shuffle_i64x2(ab23, cd23, 0xee))}};
+}
+
+// Rows are inputs: four of them become 16 words, first by words, then by bytes.
+[[PIANOLA_AVX512]] inline Block pack_inputs(const int8_t* weights, size_t stride) {
+  const __m512i words = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  const __m512i bytes = _mm512_broadcast_i32x4(
+      _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
+  const __m512i offset = _mm512_set1_epi8(static_cast<char>(0x80));
+  Block block;
+  for (int q = 0; q < 4; ++q) {
+    const __m512i rows = load_rows(weights + 4 * q * stride, stride);
+    const __m512i packed = _mm512_shuffle_epi8(_mm512_permutexvar_epi32(words, rows), bytes);
+    block.w[q] = _mm512_xor_si512(offset, packed);
+  }
+  return block;
+}
+
+[[PIANOLA_AVX512]] inline __m512i multiply_add(__m512i sums, const Block& block,
+                                               const int8_t* x) {
+  for (int q = 0; q < 4; ++q) {
+    int32_t four;
+    std::memcpy(&four, x + 4 * q, 4);
+    sums = _mm512_dpbusd_epi32(sums, block.w[q], _mm512_set1_epi32(four));
+  }
+  return sums;
+}
+
+// -128 * the sum of the activations.
+[[PIANOLA_AVX512]] inline __m512i correction(const int8_t* x, int lanes) {
+  __m128i total = _mm_setzero_si128();
+  for (int k = 0; k < lanes; k += 16) {
+    const __m128i shifted =
+        _mm_xor_si128(_mm_loadu_si128(reinterpret_cast<const __m128i*>(x + k)),
+                      _mm_set1_epi8(static_cast<char>(0x80)));
+    total = _mm_add_epi32(total, _mm_sad_epu8(shifted, _mm_setzero_si128()));
+  }
+  const int32_t sum = _mm_cvtsi128_si32(total) + _mm_extract_epi32(total, 2) - 128 * lanes;
+  return _mm512_set1_epi32(-128 * sum);
+}
+
+[[PIANOLA_AVX512]] inline void emit_block(const MacStep& step, __m512i sums, int first) {
+  for (int b = 0; b < 4; ++b) {
+    if (step.out[b] != 0) {
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(step.out[b] + first),
+                       _mm512_cvtepi32_epi8(sums));
+    }
+    sums = _mm512_srli_epi32(sums, 8);
+  }
+}
+
+// 16 outputs from `o` on. Steps are finished one by one: several may use one accumulator.
+[[PIANOLA_AVX512]] inline void multiply_strip(const MacRun& run, const MacStep* steps, int lanes,
+                                              int o, int32_t* file) {
+  constexpr int kMostBlocks = 32;  // of 16 inputs
+  Block blocks[kMostBlocks];
+  for (int k = 0; k < lanes; k += 16) {
+    blocks[k / 16] = run.input_orientation
+                         ? pack_inputs(run.weights + k * size_t{run.stride} + o, run.stride)
+                         : pack_outputs(run.weights + o * size_t{run.stride} + k, run.stride);
+  }
+  for (uint32_t i = 0; i < run.steps; ++i) {
+    const MacStep& step = steps[i];
+    const int8_t* x = reinterpret_cast<const int8_t*>(step.x);
+    int32_t* acc = file + static_cast<size_t>(step.accumulator) * lanes + o;
+    __m512i sums = correction(x, lanes);
+    if (!step.clears) sums = _mm512_add_epi32(sums, _mm512_load_si512(acc));
+    for (int k = 0; k < lanes; k += 16) sums = multiply_add(sums, blocks[k / 16], x + k);
+    _mm512_store_si512(acc, sums);
+    if (step.emits) emit_block(step, sums, o);
+  }
+}
+
+[[PIANOLA_AVX512]] void mac(Program& program, const MacRun& run, int accumulators) {
+  const int lanes = program.lanes;
+  if (lanes % 16 != 0 || lanes > 512) return mac_kernel::run(program, run, accumulators);
+  int32_t* file = reinterpret_cast<int32_t*>(program.mxm_accumulators.data) +
+                  static_cast<size_t>(run.mxm) * accumulators * lanes;
+  const MacStep* steps = program.mac_steps.data() + run.first_step;
+  if (lanes == 16) return multiply_strip(run, steps, 16, 0, file);
+  for (int o = 0; o < lanes; o += 16) multiply_strip(run, steps, lanes, o, file);
+}
+
+}  // namespace
+
+const Kernels kAvx512Kernels{"avx512", vxm, mac};
+
+}  // namespace pianola
+#endif

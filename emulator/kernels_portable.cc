@@ -1,0 +1,93 @@
+#include "emulator/kernels.h"
+#include "emulator/mac_kernel.h"
+#include "emulator/vxm_kernel.h"
+
+namespace pianola {
+namespace {
+
+void vxm(Program& program, const VxmBatch& batch, const uint32_t* registers, int accumulators) {
+  vxm_kernel::run_any(program, batch, registers, accumulators);
+}
+
+void mac(Program& program, const MacRun& run, int accumulators) {
+  mac_kernel::run(program, run, accumulators);
+}
+
+int8_t weight_of(uint8_t byte, MxmLoadFormat format, int index) {
+  switch (format) {
+    case MxmLoadFormat::Int8: return static_cast<int8_t>(byte);
+    case MxmLoadFormat::Int4: {
+      const uint8_t high = static_cast<uint8_t>(byte << (4 - 4 * index));
+      return static_cast<int8_t>(static_cast<int8_t>(high) >> 4);
+    }
+    case MxmLoadFormat::Ternary: {
+      const int pair = byte >> (2 * index) & 3;
+      return static_cast<int8_t>((pair == 1) - (pair == 3));
+    }
+  }
+  return 0;
+}
+
+}  // namespace
+
+void unpack_tile(Program& program, const MacRun& run) {
+  const int lanes = program.lanes;
+  const TileRow* rows = program.tile_rows.data() + run.first_row;
+  int8_t* tile = const_cast<int8_t*>(run.weights);  // a buffer of the program
+  for (int r = 0; r < lanes; ++r) {
+    const TileRow& row = rows[r];
+    const uint8_t* from = reinterpret_cast<const uint8_t*>(row.from);
+    // Rows of the other orientation are columns.
+    const bool across =
+        (row.orientation == MxmLoadOrientation::Input) != run.input_orientation;
+    int8_t* to = across ? tile + r : tile + static_cast<size_t>(r) * lanes;
+    const int step = across ? lanes : 1;
+    if (step == 1 && row.format == MxmLoadFormat::Int8) {
+      for (int i = 0; i < lanes; ++i) to[i] = static_cast<int8_t>(from[i]);
+    } else if (step == 1 && row.format == MxmLoadFormat::Int4) {
+      const int shift = 4 - 4 * row.index;
+      for (int i = 0; i < lanes; ++i) {
+        const uint8_t high = static_cast<uint8_t>(from[i] << shift);
+        to[i] = static_cast<int8_t>(static_cast<int8_t>(high) >> 4);
+      }
+    } else if (step == 1) {
+      const int shift = 2 * row.index;
+      for (int i = 0; i < lanes; ++i) {
+        const int pair = from[i] >> shift & 3;
+        to[i] = static_cast<int8_t>((pair == 1) - (pair == 3));
+      }
+    } else {
+      for (int i = 0; i < lanes; ++i) to[i * step] = weight_of(from[i], row.format, row.index);
+    }
+  }
+}
+
+const Kernels kPortableKernels{"portable", vxm, mac};
+
+const Kernels* const* host_kernels(int& count) {
+  static const Kernels* list[3];
+  static const int found = [] {
+    int n = 0;
+    list[n++] = &kPortableKernels;
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx2")) list[n++] = &kAvx2Kernels;
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+        __builtin_cpu_supports("avx512vnni")) {
+      list[n++] = &kAvx512Kernels;
+    }
+#endif
+    return n;
+  }();
+  count = found;
+  return list;
+}
+
+const Kernels& fastest_kernels() {
+  int count = 0;
+  const Kernels* const* list = host_kernels(count);
+  return *list[count - 1];
+}
+
+}  // namespace pianola

@@ -1,0 +1,171 @@
+// Lifting: the schedule of a roll does not depend on data, so what an entry computes can be found
+// once. Lifting follows the dispatcher and the queues, moves no bytes, and asks for every stream
+// read which drive it sees; what remains is a straight list of vector operations (a Program) whose
+// operands are pointers: into the data tape, into MEM, into the KV region, or into a small arena of
+// vectors. Playing the program is a walk over the list.
+//
+// Order. An operation may be executed at any time from its issue to its drive: its operands were
+// driven before it issues, and nobody reads its result before the cycle after its drive. So passes
+// of one instruction are executed in batches, and multiplications that only accumulate wait until
+// a sum is emitted. Memory operations are executed in the order of their cycles.
+//
+// In place. A vector of the tape or of the KV region is used where it lies (KV writes reach the
+// region at END), and so is a word of MEM at a constant address that this entry never writes.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "emulator/device.h"
+#include "isa/instructions.h"
+
+namespace pianola {
+
+// Where an operand lies: a host address, or the number of a vector with kVectorBit until the arena
+// is laid out. Zero: nothing.
+using Place = uint64_t;
+constexpr Place kVectorBit = Place{1} << 63;
+
+struct CopyStep {  // one vector
+  Place to = 0, from = 0;
+};
+
+struct MemoryStep {  // READ, WRITE, WRITE_LANE or GATHER whose address depends on data or registers
+  Place vector = 0;  // READ, GATHER: the result; else the source
+  uint8_t* slice = nullptr;
+  int32_t address = 0;
+  uint32_t reg = 0;
+  uint32_t lane = 0, lane_reg = 0;               // WRITE_LANE
+  Place index_low = 0, index_high = 0;           // GATHER
+  uint32_t limit = 0;                            // GATHER
+};
+
+struct SegmentStep {  // RECV from a segment whose base depends on a launch parameter
+  Place to = 0;
+  const uint8_t* region = nullptr;
+  uint64_t region_vectors = 0;
+  uint64_t vector = 0;
+  uint32_t parameter = 0, limit = 0;
+  uint64_t parameter_stride = 0;
+};
+
+struct VxmControl {  // an instruction and what follows from it
+  VxmInstruction instruction;
+  int x_count = 0, y_count = 0, z_count = 0, out_count = 0;  // streams
+  int places_per_pass = 0;  // their sum
+  int segment = 0;          // lanes
+};
+
+struct VxmPass {
+  int32_t threshold = 0;  // without the register
+  uint8_t accumulator = 0;
+  bool loads = false;     // `first` makes ADD, MAX and MIN load
+  bool drives = false;
+};
+
+struct VxmBatch {
+  uint32_t control = 0;
+  uint32_t first_pass = 0, passes = 0;
+  uint64_t first_place = 0;  // for each pass: x, y, z, out
+  uint32_t chain = 0;
+};
+
+// A tile vector is weight `index` of the bytes of a vector.
+struct TileRow {
+  Place from = 0;
+  MxmLoadFormat format = MxmLoadFormat::Int8;
+  MxmLoadOrientation orientation = MxmLoadOrientation::Output;
+  uint8_t index = 0;
+};
+
+struct MacStep {
+  Place x = 0;
+  Place out[4] = {0, 0, 0, 0};  // zero where nobody reads
+  uint32_t accumulator = 0;
+  bool clears = false, emits = false;
+};
+
+struct MacRun {  // activations that meet one tile
+  // The tile: L vectors of L weights, `stride` bytes apart.
+  const int8_t* weights = nullptr;
+  uint32_t stride = 0;
+  bool input_orientation = false;
+  bool unpacks = false;     // first fill `weights` from the rows below
+  uint64_t first_row = 0;   // into Program::tile_rows
+  uint32_t mxm = 0;
+  uint32_t first_step = 0, steps = 0;
+};
+
+struct SxmStep {
+  SxmOp op{};
+  int width = 1;
+  int32_t amount = 0;
+  int segment = 0;
+  Place from[4] = {0, 0, 0, 0}, to[4] = {0, 0, 0, 0}, index = 0;
+  const uint8_t* rows = nullptr;  // TRANSPOSE_OUT: the buffer
+};
+
+enum class OperationKind : uint8_t {
+  Copy, Read, Write, WriteLane, Gather, Receive, Vxm, Mac, Sxm,
+};
+
+struct Operation {
+  OperationKind kind{};
+  uint32_t count = 1;  // Copy, Read, Write: neighbours in their list
+  uint32_t first = 0;  // index into the list of the kind
+};
+
+struct RecordedDrive {
+  uint64_t cycle = 0;
+  uint16_t position = 0;
+  Direction direction{};
+  uint8_t stream = 0;
+  Place from = 0;
+};
+
+struct Program {
+  uint64_t cycles = 0;
+  int lanes = 0;
+  std::vector<Operation> operations;
+  std::vector<CopyStep> copies;
+  std::vector<MemoryStep> memory_steps;
+  std::vector<SegmentStep> segment_steps;
+  std::vector<VxmControl> vxm_controls;
+  std::vector<VxmPass> vxm_passes;
+  std::vector<VxmBatch> vxm_batches;
+  std::vector<Place> vxm_places;
+  std::vector<MacRun> mac_runs;
+  std::vector<MacStep> mac_steps;
+  std::vector<TileRow> tile_rows;
+  std::vector<SxmStep> sxm_steps;
+  std::vector<RecordedDrive> drives;  // only if recorded
+
+  // Working memory. Places point into it, so it never moves.
+  struct Buffer {
+    std::unique_ptr<uint8_t[]> bytes;
+    uint8_t* data = nullptr;  // aligned to 64
+    size_t size = 0;
+    void allocate(size_t size_bytes);
+  };
+  Buffer arena, host_input, host_output, kv_output, transpose, tiles, mxm_accumulators,
+      vxm_accumulators;
+  uint64_t host_sent = 0, kv_sent = 0;  // vectors
+  size_t vector_stride = 0;  // bytes between vectors of the arena
+};
+
+struct LiftOptions {
+  bool record_drives = false;  // keep every driven vector, for drive_events
+};
+
+// Memories that a program points into.
+struct LiftMemory {
+  std::vector<uint8_t*> slices;
+  std::byte* kv = nullptr;
+};
+
+Result<std::unique_ptr<Program>> lift(const Roll& roll, const Entry& entry,
+                                      const LiftMemory& memory, const LiftOptions& options);
+
+}  // namespace pianola
