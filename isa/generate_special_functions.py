@@ -164,18 +164,19 @@ def package_text(tables):
     words = [pack(row) for table in tables for row in table[3]]
     lines = [
         f"// {NOTICE}",
-        "// The tables of exp2, reciprocal, rsqrt and log2 (isa/special_functions.toml) as one flat",
-        "// vector, segment 0 in the lowest 64 bits; a word is a2 above a1 above c0.",
+        "// The tables of exp2, reciprocal, rsqrt and log2 (isa/special_functions.toml), a word being",
+        "// a2 above a1 above c0. A case, because Yosys makes a ROM of it in seconds; a select from",
+        "// one flat vector takes it many minutes.",
         "`default_nettype none",
         "",
         "package special_function_pkg;",
         "",
-        f"  localparam logic [{64 * len(words) - 1}:0] SpecialRows = {{",
+        "  function automatic logic [63:0] special_row(input logic [9:0] index);",
+        "    case (index)",
     ]
-    for i in reversed(range(0, len(words), 4)):
-        row = ", ".join(f"64'h{word:016x}" for word in reversed(words[i:i + 4]))
-        lines.append(f"    {row}" + ("," if i else ""))
-    lines += ["  };", "", "endpackage", "", "`default_nettype wire"]
+    lines += [f"      10'd{i}: special_row = 64'h{word:016x};" for i, word in enumerate(words)]
+    lines += ["      default: special_row = 64'd0;", "    endcase", "  endfunction", "", "endpackage",
+              "", "`default_nettype wire"]
     return "\n".join(lines) + "\n"
 
 

@@ -58,7 +58,7 @@ module fp_special (
       2'd2: row = {2'd1, ~exponent[0], fraction[22:16]};
       default: row = {3'd4, fraction[22:16]};
     endcase
-    word = special_function_pkg::SpecialRows[{row, 6'd0}+:64];
+    word = special_function_pkg::special_row(row);
     bend = 15'(({17'd0, word[63:49]} * {15'd0, offset}) >> 17);
     slope = word[48:27] + ({7'd0, bend} ^ {22{~is_exp2}}) + {21'd0, ~is_exp2};
     step = 22'(({17'd0, slope} * {22'd0, offset}) >> 17);

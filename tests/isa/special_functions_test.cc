@@ -33,11 +33,11 @@ int mpfr_reciprocal(mpfr_ptr out, mpfr_srcptr in, mpfr_rnd_t round) {
   return mpfr_ui_div(out, 1, in, round);
 }
 
-const Function kExp2 = {"exp2", arith::exp2, std::exp2, mpfr_exp2, 0.95, 1};
+const Function kExp2 = {"exp2", arith::exp2, std::exp2, mpfr_exp2, 0.94, 1};
 const Function kReciprocal = {
-    "reciprocal", arith::reciprocal, reciprocal_reference, mpfr_reciprocal, 0.85, -1};
-const Function kRsqrt = {"rsqrt", arith::rsqrt, rsqrt_reference, mpfr_rec_sqrt, 0.70, -1};
-const Function kLog2 = {"log2", arith::log2, std::log2, mpfr_log2, 0.70, 1};
+    "reciprocal", arith::reciprocal, reciprocal_reference, mpfr_reciprocal, 0.81, -1};
+const Function kRsqrt = {"rsqrt", arith::rsqrt, rsqrt_reference, mpfr_rec_sqrt, 0.65, -1};
+const Function kLog2 = {"log2", arith::log2, std::log2, mpfr_log2, 0.69, 1};
 
 // Distance in units of the last place of the exact value, by MPFR at 200 bits.
 double exact_ulp(const Function& function, uint32_t a) {
