@@ -65,7 +65,7 @@ TEST(Add, SumOfOppositeEqualsIsPositiveZero) {
 }
 
 TEST(Mul, FlushesWhatIsTinyAfterRounding) {
-  // 2^-126 * (1 - 2^-24) rounds up to 2^-126 at 24 bits: not tiny, as x86 has it.
+  // 2^-126 * (1 - 2^-46) rounds up to 2^-126 at 24 bits: not tiny, as x86 has it.
   EXPECT_EQ(arith::mul(0x00800001, 0x3f7ffffe), 0x00800000u);
   EXPECT_EQ(arith::mul(0x00800000, 0x3f7fffff), 0x00000000u);
   EXPECT_EQ(arith::mul(0x80800000, 0x3f7fffff), 0x80000000u);
