@@ -25,11 +25,10 @@ Texts decode_byte_level(const Texts& texts) {
   return {bytes};
 }
 
-// A pattern's budget can only be spent by a hostile file; such a text stays as it is.
-Texts decode_replace(const DecodeStep& step, Texts texts) {
+// The budget can only be spent by a hostile file; such a text stays as it is.
+Texts decode_replace(const DecodeStep& step, Texts texts, MatchBudget& budget) {
   for (std::string& text : texts) {
     if (!is_valid_utf8(text)) continue;
-    MatchBudget budget(text.size());
     auto replaced = replace_all(*step.pattern, text, step.content, budget);
     if (replaced.ok()) text = std::move(replaced).value();
   }
@@ -98,12 +97,12 @@ Texts decode_spaces(const DecodeStep& step, Texts texts) {
   return texts;
 }
 
-Texts apply(const DecodeStep& step, Texts texts, BadBytes bad_bytes) {
+Texts apply(const DecodeStep& step, Texts texts, BadBytes bad_bytes, MatchBudget& budget) {
   switch (step.kind) {
     case DecodeStep::Kind::ByteLevel:
       return decode_byte_level(texts);
     case DecodeStep::Kind::Replace:
-      return decode_replace(step, std::move(texts));
+      return decode_replace(step, std::move(texts), budget);
     case DecodeStep::Kind::ByteFallback:
       return decode_byte_fallback(texts, bad_bytes);
     case DecodeStep::Kind::Fuse:
@@ -133,7 +132,9 @@ Texts apply(const DecodeStep& step, Texts texts, BadBytes bad_bytes) {
 }  // namespace
 
 std::string decode_texts(std::span<const DecodeStep> steps, Texts texts, BadBytes bad_bytes) {
-  for (const DecodeStep& step : steps) texts = apply(step, std::move(texts), bad_bytes);
+  MatchBudget budget(0);
+  budget.retries_left = 1'000'000 + 1000 * texts.size();
+  for (const DecodeStep& step : steps) texts = apply(step, std::move(texts), bad_bytes, budget);
   return join(texts, "");
 }
 

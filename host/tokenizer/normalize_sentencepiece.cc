@@ -11,6 +11,9 @@ std::uint32_t leaf_value(std::uint32_t unit) { return unit & 0x7FFFFFFFu; }
 std::uint32_t label_of(std::uint32_t unit) { return unit & 0x800000FFu; }
 std::uint32_t offset_of(std::uint32_t unit) { return (unit >> 10) << ((unit & 0x200u) >> 6); }
 
+// What is looked up at one place; the maps in use replace sequences of a few characters.
+constexpr std::size_t kReplacedSizeMax = 256;
+
 std::uint32_t read_u32(std::string_view bytes, std::size_t position) {
   std::uint32_t value = 0;
   for (std::size_t i = 4; i-- > 0;) {
@@ -64,17 +67,18 @@ CharacterMap::Replacement CharacterMap::longest_prefix(std::string_view text) co
 }
 
 std::string SentencePieceNormalizer::normalize(std::string_view text,
-                                               const UserDefinedSize& user_defined_size) const {
+                                               const UserDefinedSize& user_defined_size,
+                                               std::size_t size_bytes_max) const {
   const std::string_view space = escape_spaces ? kSpaceSymbol : std::string_view(" ");
   std::string out;
   bool after_space = remove_extra_spaces;  // so that those at the start go
   bool started = false;
-  for (std::size_t i = 0; i < text.size();) {
+  for (std::size_t i = 0; i < text.size() && out.size() <= size_bytes_max;) {
     CharacterMap::Replacement part{user_defined_size(text, i), {}};
     if (part.size_bytes > 0) {
       part.text = text.substr(i, part.size_bytes);
     } else {
-      part = map.longest_prefix(text.substr(i));
+      part = map.longest_prefix(text.substr(i, kReplacedSizeMax));
       if (part.size_bytes == 0) {
         part.size_bytes = decode_utf8(text, i).size_bytes;
         part.text = text.substr(i, part.size_bytes);

@@ -41,7 +41,9 @@ struct SentencePieceNormalizer {
 
   // `user_defined_size(text, position)`: how many bytes there must stay as they are.
   using UserDefinedSize = std::function<std::size_t(std::string_view, std::size_t)>;
-  std::string normalize(std::string_view text, const UserDefinedSize& user_defined_size) const;
+  // Stops soon after `size_bytes_max`; the caller must refuse a longer result.
+  std::string normalize(std::string_view text, const UserDefinedSize& user_defined_size,
+                        std::size_t size_bytes_max) const;
 };
 
 }  // namespace pianola

@@ -62,7 +62,7 @@ Result<std::string> apply(const NormalizeStep& step, std::string text, MatchBudg
     case NormalizeStep::Kind::ByteLevel:
       return to_byte_level(text);
     case NormalizeStep::Kind::SentencePiece:
-      return step.sentencepiece.normalize(text, step.user_defined_size);
+      return step.sentencepiece.normalize(text, step.user_defined_size, kNormalizedSizeMax);
   }
   CHECK(false);
 }

@@ -41,7 +41,7 @@ struct NormalizeStep {
 Result<std::string> replace_all(const Regex& pattern, std::string_view text,
                                 std::string_view replacement, MatchBudget& budget);
 
-inline constexpr std::size_t kNormalizedSizeMax = std::size_t{1} << 30;
+inline constexpr std::size_t kNormalizedSizeMax = std::size_t{512} << 20;
 
 // Errors: OutOfRange.
 Result<std::string> normalize_text(std::span<const NormalizeStep> steps, std::string text,

@@ -9,7 +9,7 @@
 namespace pianola {
 namespace {
 
-constexpr std::size_t kTextSizeMax = std::size_t{256} << 20;
+constexpr std::size_t kTextSizeMax = std::size_t{64} << 20;
 
 Status encode_piece(const Pipeline& pipeline, Piece piece, MatchBudget& budget,
                     std::vector<int>& ids) {

@@ -11,7 +11,8 @@
 namespace pianola {
 namespace {
 
-constexpr std::size_t kStepsMax = 256;
+constexpr std::size_t kStepsMax = 64;
+constexpr std::size_t kContentSizeMax = 1024;
 
 // The pattern of GPT-2, which "ByteLevel" means by use_regex.
 constexpr std::string_view kByteLevelPattern =
@@ -48,6 +49,18 @@ Result<std::string> read_text(const Json& part, const char* name, const char* ke
   return *text;
 }
 
+// A replacement: short, because a text may grow by it at every character.
+Result<std::string> read_content(const Json& part, const char* name, const char* key) {
+  TRY(std::string content, read_text(part, name, key));
+  if (content.size() > kContentSizeMax) {
+    return Error{ErrorCode::OutOfRange, "a replacement of " + std::to_string(content.size()) +
+                                            " bytes; at most " + std::to_string(kContentSizeMax) +
+                                            " are accepted",
+                 std::string("tokenizer.json: ") + name};
+  }
+  return content;
+}
+
 Result<Regex> read_pattern(const Json& part, const char* name) {
   const Json* pattern = find_member(part, "pattern");
   if (pattern == nullptr || !pattern->is_object()) {
@@ -67,7 +80,7 @@ Status for_each_step(const Json& part, const char* name, const char* members_key
                      std::size_t& count, const Visit& visit) {
   TRY(const std::string type, read_type(part, name));
   if (type != "Sequence") {
-    if (++count > kStepsMax) return malformed(name, "more than 256 steps");
+    if (++count > kStepsMax) return malformed(name, "more than 64 steps");
     return visit(part, type);
   }
   const Json* members = find_member(part, members_key);
@@ -92,11 +105,11 @@ Result<NormalizeStep> read_normalize_step(const Json& part, const std::string& t
                                  : UnicodeForm::Nfkd;
   } else if (type == "Prepend") {
     step.kind = Kind::Prepend;
-    TRY(step.content, read_text(part, kPart, "prepend"));
+    TRY(step.content, read_content(part, kPart, "prepend"));
   } else if (type == "Replace") {
     step.kind = Kind::Replace;
     TRY(step.pattern, read_pattern(part, kPart));
-    TRY(step.content, read_text(part, kPart, "content"));
+    TRY(step.content, read_content(part, kPart, "content"));
   } else if (type == "Lowercase") {
     step.kind = Kind::Lowercase;
   } else if (type == "Strip") {
@@ -284,7 +297,7 @@ Result<DecodeStep> read_strip_step(const Json& part) {
   constexpr const char* kPart = "decoder: Strip";
   DecodeStep step;
   step.kind = DecodeStep::Kind::Strip;
-  TRY(step.content, read_text(part, kPart, "content"));
+  TRY(step.content, read_content(part, kPart, "content"));
   TRY(const auto left, integer_member(part, "start"));
   TRY(const auto right, integer_member(part, "stop"));
   if (step.content.empty() || left.value_or(0) < 0 || right.value_or(0) < 0) {
@@ -305,7 +318,7 @@ Result<DecodeStep> read_decode_step(const Json& part, const std::string& type) {
   } else if (type == "Replace") {
     step.kind = Kind::Replace;
     TRY(step.pattern, read_pattern(part, kPart));
-    TRY(step.content, read_text(part, kPart, "content"));
+    TRY(step.content, read_content(part, kPart, "content"));
   } else if (type == "ByteFallback") {
     step.kind = Kind::ByteFallback;
   } else if (type == "Fuse") {

@@ -48,7 +48,7 @@ class Tokenizer {
   Tokenizer(Tokenizer&&) noexcept;
   Tokenizer& operator=(Tokenizer&&) noexcept;
 
-  // Invalid UTF-8 becomes U+FFFD. Error OutOfRange: the text is larger than 256 MiB, or needs more
+  // Invalid UTF-8 becomes U+FFFD. Error OutOfRange: the text is larger than 64 MiB, or needs more
   // than the allowed work to split (only hostile files or texts do).
   Result<std::vector<int>> encode(std::string_view text, const EncodeOptions& options = {}) const;
 

@@ -2,7 +2,9 @@
 
 #include <utf8proc.h>
 
-#include <cstdlib>
+#include <algorithm>
+#include <array>
+#include <vector>
 
 #include "isa/result.h"
 
@@ -25,6 +27,21 @@ bool is_second_byte(unsigned char lead, unsigned char second) {
   if (lead == 0xF0) return second >= 0x90 && second <= 0xBF;
   if (lead == 0xF4) return second >= 0x80 && second <= 0x8F;
   return second >= 0x80 && second <= 0xBF;
+}
+
+int combining_class(utf8proc_int32_t code) { return utf8proc_get_property(code)->combining_class; }
+
+// Puts every run of marks in canonical order. (utf8proc_map would, in quadratic time.)
+void sort_marks(std::vector<utf8proc_int32_t>& codes) {
+  const auto is_mark_code = [](utf8proc_int32_t code) { return combining_class(code) != 0; };
+  for (auto begin = codes.begin(); begin != codes.end();) {
+    begin = std::find_if(begin, codes.end(), is_mark_code);
+    const auto end = std::find_if_not(begin, codes.end(), is_mark_code);
+    std::stable_sort(begin, end, [](utf8proc_int32_t left, utf8proc_int32_t right) {
+      return combining_class(left) < combining_class(right);
+    });
+    begin = end;
+  }
 }
 
 }  // namespace
@@ -152,18 +169,34 @@ void append_lower_case(std::string& out, char32_t code) {
 }
 
 std::string normalize_unicode(std::string_view text, UnicodeForm form) {
-  int options = UTF8PROC_STABLE;
   const bool compose = form == UnicodeForm::Nfc || form == UnicodeForm::Nfkc;
-  options |= compose ? UTF8PROC_COMPOSE : UTF8PROC_DECOMPOSE;
-  if (form == UnicodeForm::Nfkc || form == UnicodeForm::Nfkd) options |= UTF8PROC_COMPAT;
-  utf8proc_uint8_t* mapped = nullptr;
-  const utf8proc_ssize_t size =
-      utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()),
-                   static_cast<utf8proc_ssize_t>(text.size()), &mapped,
-                   static_cast<utf8proc_option_t>(options));
-  CHECK(size >= 0);  // the text is valid UTF-8, and its size far below overflow
-  std::string out(reinterpret_cast<const char*>(mapped), static_cast<std::size_t>(size));
-  std::free(mapped);
+  const bool compatible = form == UnicodeForm::Nfkc || form == UnicodeForm::Nfkd;
+  const auto options = static_cast<utf8proc_option_t>(
+      UTF8PROC_STABLE | UTF8PROC_DECOMPOSE | (compatible ? UTF8PROC_COMPAT : 0));
+  std::vector<utf8proc_int32_t> codes;
+  codes.reserve(text.size());
+  for (std::size_t i = 0; i < text.size();) {
+    const Utf8Char c = decode_utf8(text, i);
+    i += c.size_bytes;
+    std::array<utf8proc_int32_t, 32> parts{};  // 18 is the most that any character becomes
+    const utf8proc_ssize_t count =
+        utf8proc_decompose_char(static_cast<utf8proc_int32_t>(c.code), parts.data(),
+                                static_cast<utf8proc_ssize_t>(parts.size()), options, nullptr);
+    CHECK(count >= 0 && static_cast<std::size_t>(count) <= parts.size());
+    codes.insert(codes.end(), parts.begin(), parts.begin() + count);
+  }
+  sort_marks(codes);
+  auto size = static_cast<utf8proc_ssize_t>(codes.size());
+  if (compose) {
+    size = utf8proc_normalize_utf32(
+        codes.data(), size, static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE));
+    CHECK(size >= 0);
+  }
+  std::string out;
+  out.reserve(text.size());
+  for (utf8proc_ssize_t i = 0; i < size; ++i) {
+    append_utf8(out, static_cast<char32_t>(codes[static_cast<std::size_t>(i)]));
+  }
   return out;
 }
 
