@@ -1,0 +1,287 @@
+// Mutates rolls, target files and assembly and reads them back: whatever the bytes, the readers
+// return a value or a clean error, in bounded memory, and what they accept converts both ways
+// unchanged. 10,000 mutations of each; with PIANOLA_LONG=1 in the environment 1,000,000. Meant to
+// run under the sanitizers as well.
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <random>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "isa/assembly.h"
+#include "isa/roll.h"
+#include "tests/isa/sample_roll.h"
+
+namespace pianola {
+namespace {
+
+constexpr size_t kMessageBytesMax = size_t{64} << 10;
+constexpr size_t kHeaderBytes = 64, kTableBytes = 128;
+
+size_t mutation_count() {
+  const char* is_long = std::getenv("PIANOLA_LONG");
+  return is_long != nullptr && std::string_view(is_long) == "1" ? 1'000'000 : 10'000;
+}
+
+// A hostile file that makes a reader ask for too much memory ends the test with bad_alloc.
+void limit_memory() {
+#ifndef __SANITIZE_ADDRESS__
+  const rlimit limit{rlim_t{1} << 30, RLIM_INFINITY};
+  ASSERT_EQ(setrlimit(RLIMIT_AS, &limit), 0);
+#endif
+}
+
+class Random {
+ public:
+  explicit Random(uint64_t seed) : engine_(seed) {}
+  size_t below(size_t end) { return static_cast<size_t>(engine_() % end); }
+  uint64_t bits() { return engine_(); }
+  bool one_in(size_t n) { return below(n) == 0; }
+
+ private:
+  std::mt19937_64 engine_;
+};
+
+template <typename T>
+T peek(const std::vector<std::byte>& bytes, size_t at) {
+  T value;
+  std::memcpy(&value, bytes.data() + at, sizeof value);
+  return value;
+}
+template <typename T>
+void poke(std::vector<std::byte>& bytes, size_t at, T value) {
+  if (at + sizeof value <= bytes.size()) std::memcpy(bytes.data() + at, &value, sizeof value);
+}
+
+void repair_checksums(std::vector<std::byte>& bytes) {
+  if (bytes.size() < kHeaderBytes + kTableBytes) return;
+  for (size_t row = kHeaderBytes; row < kHeaderBytes + kTableBytes; row += 32) {
+    const auto offset = peek<uint64_t>(bytes, row + 8), size = peek<uint64_t>(bytes, row + 16);
+    if (offset <= bytes.size() && size <= bytes.size() - offset) {
+      poke<uint64_t>(bytes, row + 24, XXH3_64bits(bytes.data() + offset, size));
+    }
+  }
+  poke<uint64_t>(bytes, 16, bytes.size());
+  poke<uint64_t>(bytes, 32, XXH3_64bits(bytes.data() + kHeaderBytes, kTableBytes));
+  poke<uint64_t>(bytes, 56, XXH3_64bits(bytes.data(), 56));
+}
+
+void mutate_roll(std::vector<std::byte>& bytes, Random& random) {
+  const size_t metadata = 4096, metadata_size = peek<uint64_t>(bytes, kHeaderBytes + 16);
+  constexpr uint64_t kNasty[] = {
+      0, 1, 0x7f, 0x80, 0xff, 0x7fffffff, 0x80000000, 0xffffffff, ~uint64_t{0}, uint64_t{1} << 63};
+  for (size_t i = 0, count = 1 + random.below(4); i < count; ++i) {
+    // Mostly the metadata, whose structure is rich; the preamble; anywhere.
+    const size_t kind = random.below(10);
+    const size_t at = kind < 7   ? metadata + random.below(metadata_size)
+                      : kind < 9 ? random.below(kHeaderBytes + kTableBytes)
+                                 : random.below(bytes.size());
+    const uint64_t value =
+        random.one_in(2) ? kNasty[random.below(std::size(kNasty))] : random.bits();
+    switch (random.below(5)) {
+      case 0:
+        poke<uint8_t>(bytes, at, static_cast<uint8_t>(value));
+        break;
+      case 1:
+        poke<uint32_t>(bytes, at / 4 * 4, static_cast<uint32_t>(value));
+        break;
+      case 2:
+        poke<uint64_t>(bytes, at / 8 * 8, value);
+        break;
+      case 3:
+        poke<uint8_t>(bytes, at, peek<uint8_t>(bytes, at) ^ uint8_t(1 << random.below(8)));
+        break;
+      case 4:
+        poke<uint32_t>(bytes, at / 4 * 4, peek<uint32_t>(bytes, at / 4 * 4) + 1);
+        break;
+    }
+  }
+  if (random.one_in(20)) bytes.resize(random.below(bytes.size() + 1));
+  if (!random.one_in(10)) repair_checksums(bytes);
+}
+
+void expect_converts_unchanged(const Roll& roll, const std::vector<std::byte>& bytes) {
+  EXPECT_EQ(serialize_roll(roll), bytes);
+  const auto again = assemble(disassemble(roll), "x.s");
+  ASSERT_TRUE(again.ok()) << to_string(again.error());
+  EXPECT_EQ(serialize_roll(*again), bytes);
+}
+
+// Mutates values first and bytes of the container after that, so that some mutants are accepted.
+void mutate_metadata(Roll& roll, Random& random) {
+  Entry& entry = roll.metadata.entries[1];
+  Segment& segment = random.one_in(2) ? entry.tape[random.below(2)] : entry.kv_write[0];
+  switch (random.below(12)) {
+    case 0:
+      segment.base = random.below(50);
+      break;
+    case 1:
+      segment.count = static_cast<uint32_t>(random.below(50));
+      break;
+    case 2:
+      segment.repeat = static_cast<uint32_t>(random.below(50));
+      break;
+    case 3:
+      segment.stride = static_cast<int64_t>(random.below(9)) - 4;
+      break;
+    case 4:
+      segment.limit = static_cast<uint32_t>(random.bits());
+      break;
+    case 5:
+      entry.first_word = random.below(8);
+      break;
+    case 6:
+      entry.word_count = random.below(8);
+      break;
+    case 7:
+      entry.name = std::string(random.below(300), static_cast<char>(random.below(256)));
+      break;
+    case 8:
+      roll.metadata.kv_vectors = random.below(2000);
+      break;
+    case 9:
+      roll.metadata.persistent[0].words = static_cast<int>(random.below(6000));
+      break;
+    case 10:
+      entry.registers[random.below(4)].maximum = static_cast<uint32_t>(random.bits());
+      break;
+    case 11:
+      entry.tokens = static_cast<int>(random.bits());
+      break;
+  }
+  Word& word = roll.owned_words[random.below(roll.owned_words.size())];
+  if (random.one_in(2)) word[random.below(4)] ^= uint64_t{1} << random.below(64);
+  roll.words = roll.owned_words;
+}
+
+TEST(RollFuzz, ValuesAreAcceptedAndConvertOrAreRefused) {
+  limit_memory();
+  Random random(1);
+  size_t accepted = 0;
+  for (size_t i = 0, count = mutation_count(); i < count; ++i) {
+    Roll roll = sample_roll();
+    mutate_metadata(roll, random);
+    const std::vector<std::byte> bytes = serialize_roll(roll);
+    const auto again = parse_roll(bytes, "x.roll");
+    ASSERT_EQ(again.ok(), check_roll(roll).ok());
+    if (!again.ok()) continue;
+    ++accepted;
+    expect_converts_unchanged(*again, bytes);
+    ASSERT_FALSE(HasFailure()) << "mutation " << i;
+  }
+  EXPECT_GT(accepted, mutation_count() / 10);
+}
+
+TEST(RollFuzz, BytesAreRefusedOrCanonical) {
+  limit_memory();
+  const std::vector<std::byte> original = serialize_roll(sample_roll());
+  Random random(2);
+  for (size_t i = 0, count = mutation_count(); i < count; ++i) {
+    std::vector<std::byte> bytes = original;
+    mutate_roll(bytes, random);
+    const auto roll = parse_roll(bytes, "x.roll");
+    if (roll.ok()) {
+      expect_converts_unchanged(*roll, bytes);
+    } else {
+      EXPECT_LT(to_string(roll.error()).size(), kMessageBytesMax);
+    }
+    ASSERT_FALSE(HasFailure()) << "mutation " << i;
+  }
+}
+
+// Changes characters, and moves, doubles and drops lines and parts of lines.
+std::string mutate_text(const std::string& original, Random& random) {
+  constexpr std::string_view kPieces[] = {"0",     "-1",     "99999999999999999999",
+                                          "0x",    "\"",     "=",
+                                          "#",     "[",      "]",
+                                          "{",     "}",      "\n",
+                                          " ",     "|",      ".",
+                                          "\\",    "1e308",  "nan",
+                                          "[[",    "\"\"\"", "\x80",
+                                          "lanes", "READ",   "mask=0xff",
+                                          "| AAAA"};
+  std::string text = original;
+  for (size_t i = 0, count = 1 + random.below(3); i < count && !text.empty(); ++i) {
+    const size_t at = random.below(text.size());
+    const size_t length = std::min(random.below(12), text.size() - at);
+    switch (random.below(6)) {
+      case 0:
+        text[at] = static_cast<char>(random.below(256));
+        break;
+      case 1:
+        text.erase(at, length);
+        break;
+      case 2:
+        text.insert(at, kPieces[random.below(std::size(kPieces))]);
+        break;
+      case 3:
+        text.replace(at, length, kPieces[random.below(std::size(kPieces))]);
+        break;
+      case 4: {
+        const std::string piece = text.substr(at, 1 + random.below(80));
+        text.insert(random.below(text.size()), piece);
+        break;
+      }
+      case 5:
+        if (text[at] >= '0' && text[at] <= '9')
+          text[at] = static_cast<char>('0' + random.below(10));
+        break;
+    }
+  }
+  if (random.one_in(50)) text.resize(random.below(text.size() + 1));
+  return text;
+}
+
+TEST(TargetFuzz, TextIsAcceptedAndCanonicalOrRefused) {
+  limit_memory();
+  std::ifstream file(PIANOLA_SOURCE_DIR "/targets/sim16.toml");
+  std::ostringstream text;
+  text << file.rdbuf();
+  Random random(3);
+  for (size_t i = 0, count = mutation_count(); i < count; ++i) {
+    const auto target = parse_target(mutate_text(text.str(), random), "x.toml");
+    if (!target.ok()) {
+      EXPECT_LT(to_string(target.error()).size(), kMessageBytesMax);
+    } else {
+      const auto again = parse_target(canonical_text(*target), "canonical");
+      ASSERT_TRUE(again.ok()) << to_string(again.error());
+      EXPECT_EQ(canonical_text(*again), canonical_text(*target));
+    }
+    ASSERT_FALSE(HasFailure()) << "mutation " << i;
+  }
+}
+
+TEST(AssemblyFuzz, TextIsAcceptedAndConvertsOrIsRefused) {
+  limit_memory();
+  Roll sample = sample_roll();
+  sample.owned_data.resize(16 * 300);  // long enough to be compressed
+  sample.data = sample.owned_data;
+  const std::string long_text = disassemble(sample);
+  // The short one is made for speed: most of the other is the target, parsed each time.
+  std::string text = ".target sim16\n" + long_text.substr(long_text.find(".model"));
+  Random random(4);
+  size_t accepted = 0;
+  for (size_t i = 0, count = mutation_count(); i < count; ++i) {
+    const std::string mutant = mutate_text(i % 8 == 0 ? long_text : text, random);
+    const auto roll = assemble(mutant, "x.s", {.section_bytes_max = 1 << 20});
+    if (!roll.ok()) {
+      EXPECT_LT(to_string(roll.error()).size(), kMessageBytesMax);
+    } else {
+      ++accepted;
+      expect_converts_unchanged(*roll, serialize_roll(*roll));
+    }
+    ASSERT_FALSE(HasFailure()) << "mutation " << i << "\n" << mutant;
+  }
+  EXPECT_GT(accepted, mutation_count() / 20);
+}
+
+}  // namespace
+}  // namespace pianola
