@@ -166,16 +166,24 @@ struct Story {
   double tolerance;    // of the loss: of float engines 1e-5; others quantize activations too
 };
 
+// Names the file in test listings; without it GoogleTest prints addresses.
+void PrintTo(const Story& story, std::ostream* out) { *out << story.path; }
+
 constexpr Story kStories[] = {
     {"hf", "stories260K-f32.logits.f32", 0.942535, 1e-5},
     {"stories260K-f32.gguf", "stories260K-f32.logits.f32", 0.942535, 1e-5},
     {"stories260K-f16.gguf", "stories260K-f16.dequantized.logits.f32", 0.942534, 1e-5},
     {"stories260K-bf16.gguf", "stories260K-bf16.dequantized.logits.f32", 0.942726, 1e-5},
-    {"stories260K-h192-q8_0.gguf", "stories260K-h192-q8_0.dequantized.logits.f32", 0.943862, 1.5e-3},
-    {"stories260K-h192-q5_1.gguf", "stories260K-h192-q5_1.dequantized.logits.f32", 0.965253, 1.5e-3},
-    {"stories260K-h192-q5_0.gguf", "stories260K-h192-q5_0.dequantized.logits.f32", 0.958894, 1.5e-3},
-    {"stories260K-h192-q4_1.gguf", "stories260K-h192-q4_1.dequantized.logits.f32", 1.018125, 1.5e-3},
-    {"stories260K-h192-q4_0.gguf", "stories260K-h192-q4_0.dequantized.logits.f32", 1.040085, 1.5e-3},
+    {"stories260K-h192-q8_0.gguf", "stories260K-h192-q8_0.dequantized.logits.f32", 0.943862,
+     1.5e-3},
+    {"stories260K-h192-q5_1.gguf", "stories260K-h192-q5_1.dequantized.logits.f32", 0.965253,
+     1.5e-3},
+    {"stories260K-h192-q5_0.gguf", "stories260K-h192-q5_0.dequantized.logits.f32", 0.958894,
+     1.5e-3},
+    {"stories260K-h192-q4_1.gguf", "stories260K-h192-q4_1.dequantized.logits.f32", 1.018125,
+     1.5e-3},
+    {"stories260K-h192-q4_0.gguf", "stories260K-h192-q4_0.dequantized.logits.f32", 1.040085,
+     1.5e-3},
 };
 
 class StoryTest : public testing::TestWithParam<Story> {
