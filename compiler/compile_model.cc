@@ -1,0 +1,187 @@
+#include "compiler/compile_model.h"
+
+#include <algorithm>
+#include <atomic>
+#include <mutex>
+#include <optional>
+#include <thread>
+
+#include "compiler/lower/lower_graph.h"
+#include "compiler/lower_bounds.h"
+#include "scheduler/schedule.h"
+
+namespace pianola {
+namespace {
+
+constexpr int kSmallestBucket = 128;
+constexpr int kDefaultContextMax = 512;
+
+std::string entry_name(const EntryShape& shape) {
+  switch (shape.kind) {
+    case EntryKind::Load: return "load";
+    case EntryKind::Decode: return "decode@" + std::to_string(shape.context);
+    case EntryKind::Verify:
+      return "verify" + std::to_string(shape.tokens) + "@" + std::to_string(shape.context);
+    case EntryKind::Prefill:
+      return "prefill" + std::to_string(shape.tokens) + "@" + std::to_string(shape.context);
+  }
+  return "";
+}
+
+std::vector<EntryShape> entry_shapes(const QuantizedGraph& graph, const Target& target,
+                                     const CompileOptions& options) {
+  std::vector<EntryShape> shapes;
+  if (target.weights == Residence::Mem || target.kv == KvResidence::Mem) {
+    shapes.push_back({EntryKind::Load, 1, graph.model.context});
+  }
+  const int most = max_tokens(graph, target);
+  for (int context : context_buckets(graph.model.context, target.lanes)) {
+    shapes.push_back({EntryKind::Decode, 1, context});
+    if (options.verify > 1 && options.verify <= most && options.verify <= context) {
+      shapes.push_back({EntryKind::Verify, options.verify, context});
+    }
+    if (most > 1 && most <= context) shapes.push_back({EntryKind::Prefill, most, context});
+  }
+  return shapes;
+}
+
+struct Built {
+  Entry entry;
+  std::vector<Word> words;
+  std::vector<PersistentRegion> persistent;
+};
+
+std::vector<PersistentRegion> persistent_regions(const VectorProgram& program,
+                                                 const Target& target) {
+  const std::vector<std::array<int, 4>> homes = homes_of(target);
+  std::vector<PersistentRegion> regions;
+  for (const Array& array : program.arrays) {
+    if (!array.persistent) continue;
+    for (int i = 0; i < array.streams * array.copies; ++i) {
+      regions.push_back({array.name, homes[array.home][array.slice + i], array.address,
+                         array.vectors});
+    }
+  }
+  return regions;
+}
+
+Result<Built> build_entry(const QuantizedGraph& graph, const Target& target,
+                          const EntryShape& shape, const DataTape& tape) {
+  LoweredEntry lowered = lower_entry(graph, target, shape, tape);
+  TRY_STATUS(allocate_memory(lowered.program, target));
+  TRY(Schedule schedule, place_operations(lowered.program, target));
+  TRY(EncodedEntry encoded, encode_schedule(std::move(schedule), target));
+  Built built;
+  built.persistent = persistent_regions(lowered.program, target);
+  built.words = std::move(encoded.words);
+  Entry& entry = built.entry;
+  entry.kind = shape.kind;
+  entry.name = entry_name(shape);
+  entry.tokens = shape.tokens;
+  entry.context = shape.context;
+  entry.word_count = built.words.size();
+  entry.cycles = encoded.cycles;
+  entry.registers = std::move(lowered.program.registers);
+  entry.tape = std::move(lowered.tape);
+  entry.kv_read = std::move(lowered.kv_read);
+  entry.kv_write = std::move(lowered.kv_write);
+  entry.sends_logits = shape.kind != EntryKind::Load;
+  if (entry.sends_logits) {
+    const int blocks = (graph.model.vocabulary + target.lanes - 1) / target.lanes;
+    entry.host_send_vectors = static_cast<uint32_t>(4 * blocks * shape.tokens);
+    entry.bounds = lower_bounds(graph, target, shape.tokens, shape.context, entry.word_count);
+  }
+  return built;
+}
+
+Error in_entry(const EntryShape& shape, Error error) {
+  error.where = "entry " + entry_name(shape) + (error.where.empty() ? "" : ", " + error.where);
+  return error;
+}
+
+Result<std::vector<Built>> build_entries(const QuantizedGraph& graph, const Target& target,
+                                         const std::vector<EntryShape>& shapes,
+                                         const DataTape& tape, const CompileOptions& options) {
+  std::vector<std::optional<Result<Built>>> results(shapes.size());
+  std::atomic<size_t> next = 0;
+  std::mutex progress;
+  int done = 0;
+  const auto work = [&] {
+    // The longest first: they come last in the list.
+    for (size_t i = next++; i < shapes.size(); i = next++) {
+      const size_t index = shapes.size() - 1 - i;
+      results[index] = build_entry(graph, target, shapes[index], tape);
+      const std::lock_guard lock(progress);
+      ++done;
+      if (options.on_progress) options.on_progress(done, static_cast<int>(shapes.size()));
+    }
+  };
+  const unsigned processors = std::max(1u, std::thread::hardware_concurrency());
+  const size_t threads =
+      std::min<size_t>(shapes.size(), options.threads > 0 ? options.threads : processors);
+  std::vector<std::thread> pool;
+  for (size_t i = 1; i < threads; ++i) pool.emplace_back(work);
+  work();
+  for (std::thread& thread : pool) thread.join();
+
+  std::vector<Built> built;
+  for (size_t i = 0; i < shapes.size(); ++i) {
+    if (!results[i]->ok()) return in_entry(shapes[i], results[i]->error());
+    built.push_back(std::move(**results[i]));
+  }
+  return built;
+}
+
+}  // namespace
+
+int default_context(const Graph& graph, const Target& target) {
+  const int most = std::min<int>(kDefaultContextMax, static_cast<int>(graph.facts.context_max));
+  return std::max(target.lanes, most / target.lanes * target.lanes);
+}
+
+std::vector<int> context_buckets(int context, int lanes) {
+  std::vector<int> buckets;
+  for (int bucket = context; bucket >= kSmallestBucket && bucket % lanes == 0; bucket /= 2) {
+    buckets.insert(buckets.begin(), bucket);
+  }
+  if (buckets.empty()) buckets = {context};
+  return buckets;
+}
+
+Result<Compilation> compile_model(const Graph& graph, const Target& target,
+                                  const CompileOptions& options) {
+  QuantizeOptions quantize;
+  quantize.weights = options.weights;
+  quantize.context = options.context > 0
+                         ? (options.context + target.lanes - 1) / target.lanes * target.lanes
+                         : default_context(graph, target);
+  TRY(QuantizedGraph quantized, quantize_graph(graph, target, quantize));
+  TRY_STATUS(check_fits(quantized, target));
+  DataTape tape = build_data_tape(quantized, target);
+  const std::vector<EntryShape> shapes = entry_shapes(quantized, target, options);
+  TRY(std::vector<Built> built, build_entries(quantized, target, shapes, tape, options));
+
+  Compilation out;
+  out.notes = quantized.notes;
+  Roll& roll = out.roll;
+  roll.target = target;
+  roll.metadata.target_name = target.name;
+  roll.metadata.target_text = canonical_text(target);
+  roll.metadata.model = quantized.model;
+  roll.metadata.kv_vectors = kv_region_vectors(quantized, target);
+  roll.metadata.persistent = built.front().persistent;
+  for (Built& b : built) {
+    CHECK(b.persistent.size() == roll.metadata.persistent.size());
+    b.entry.first_word = roll.owned_words.size();
+    roll.owned_words.insert(roll.owned_words.end(), b.words.begin(), b.words.end());
+    roll.metadata.entries.push_back(std::move(b.entry));
+  }
+  roll.owned_data = std::move(tape.bytes);
+  roll.owned_tokenizer.assign(options.tokenizer.begin(), options.tokenizer.end());
+  roll.words = roll.owned_words;
+  roll.data = roll.owned_data;
+  roll.tokenizer = roll.owned_tokenizer;
+  return out;
+}
+
+}  // namespace pianola

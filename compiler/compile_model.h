@@ -1,0 +1,40 @@
+// Model -> roll: quantize, lower each entry, schedule, encode. Entries are independent of each other and
+// are made in parallel; the roll does not depend on how many threads there are.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "compiler/graph/graph.h"
+#include "compiler/passes/quantize_graph.h"
+#include "isa/roll.h"
+#include "isa/target.h"
+
+namespace pianola {
+
+struct CompileOptions {
+  WeightQuantization weights = WeightQuantization::Auto;
+  int context = 0;   // positions; 0: what the model was trained for, at most 512
+  int verify = 4;    // tokens of the verify entries; 0: none
+  int threads = 0;   // 0: as many as there are processors
+  std::span<const std::byte> tokenizer;                    // serialized
+  std::function<void(int done, int total)> on_progress;    // called from one thread at a time
+};
+
+struct Compilation {
+  Roll roll;
+  std::vector<std::string> notes;  // what the user should know: requantized tensors
+};
+
+// Errors: Unsupported (the model has parts that cannot be compiled), OutOfRange (does not fit).
+Result<Compilation> compile_model(const Graph& graph, const Target& target,
+                                  const CompileOptions& options);
+
+// The positions that a context of 0 stands for, and the buckets of a context, ascending.
+int default_context(const Graph& graph, const Target& target);
+std::vector<int> context_buckets(int context, int lanes);
+
+}  // namespace pianola

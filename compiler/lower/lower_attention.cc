@@ -1,0 +1,617 @@
+// Attention: rotary embedding, the int8 cache, scores, softmax over fixed position blocks, and the
+// weighted sum of the values. A key is a tile vector of one output (its position), a value a tile
+// vector of one input: so an append is whole rows and nothing is ever transposed.
+#include <algorithm>
+
+#include "compiler/lower/lowering.h"
+
+namespace pianola {
+
+CacheLayout cache_layout(const QAttention& op, int positions, int lanes) {
+  CacheLayout layout;
+  layout.row_vectors = op.head_width / lanes;
+  layout.positions = positions;
+  // One block more than positions need: an append of several tokens writes back two blocks.
+  layout.blocks = positions / lanes + 1;
+  const uint64_t rows = static_cast<uint64_t>(positions) * layout.row_vectors;
+  const uint64_t scales = static_cast<uint64_t>(layout.blocks) * 4;
+  layout.key_scales = rows;
+  layout.values = rows + scales;
+  layout.value_scales = layout.values + rows;
+  layout.size = layout.value_scales + scales;
+  return layout;
+}
+
+int rotary_row_vectors(const QuantizedGraph& graph, int lanes) {
+  const int half = graph.rotary_width;
+  return 2 * half == lanes ? 2 : 3 * half / lanes;
+}
+
+void Lowering::add_segment(std::vector<Segment>& list, uint64_t base, uint32_t count,
+                           int parameter, uint64_t parameter_stride, uint32_t limit) {
+  Segment segment;
+  segment.base = base;
+  segment.count = count;
+  segment.parameter = parameter;
+  segment.parameter_stride = parameter_stride;
+  segment.limit = limit;
+  list.push_back(segment);
+}
+
+Lowering::Cache Lowering::declare_cache(const Heads& h, int head) {
+  const int positions = cache_stays_ ? graph_.model.context : shape_.context;
+  const CacheLayout layout = cache_layout(*h.op, positions, lanes_);
+  const int side = side_of_head(head);
+  const std::string name = h.name + "[" + std::to_string(head) + "]";
+  const int rows = layout.row_vectors * positions;
+  Cache cache;
+  cache.keys = add_array(name + ".keys", on_side(side, {3, 0}), 1, rows);
+  cache.values = add_array(name + ".values", on_side(side, {3, 1}), 1, rows);
+  for (ArrayId id : {cache.keys, cache.values}) {
+    out_.program.arrays[id].copies = target_.mxm_load_streams;
+    out_.program.arrays[id].persistent = cache_stays_;
+  }
+  cache.key_scales = add_array(name + ".key_scales", state({1, 1}), 4, layout.blocks);
+  cache.value_scales = add_array(name + ".value_scales", state({2, 1}), 4, layout.blocks);
+  for (ArrayId id : {cache.key_scales, cache.value_scales}) {
+    out_.program.arrays[id].persistent = cache_stays_;
+  }
+  const CacheLayout whole = cache_layout(*h.op, graph_.model.context, lanes_);
+  cache.base = (static_cast<uint64_t>(h.op->layer) * h.op->kv_heads + head) * whole.size;
+  return cache;
+}
+
+void Lowering::declare_resident_caches() {
+  for (const QNode& node : graph_.nodes) {
+    const auto* op = std::get_if<QAttention>(&node.op);
+    if (!op) continue;
+    Heads h{op, node.name, op->head_width / lanes_, op->heads / op->kv_heads,
+            shape_.context / lanes_};
+    for (int head = 0; head < op->kv_heads; ++head) caches_.push_back(declare_cache(h, head));
+  }
+}
+
+void Lowering::clear_resident_caches() {
+  for (const Cache& cache : caches_) {
+    for (ArrayId id : {cache.keys, cache.values, cache.key_scales, cache.value_scales}) {
+      VxmOperation zero;
+      zero.name = out_.program.arrays[id].name + ".clear";
+      zero.nest.count = {out_.program.arrays[id].vectors, 1, 1};
+      zero.pass.out_format =
+          out_.program.arrays[id].streams == 1 ? VxmOutFormat::I8 : VxmOutFormat::F32;
+      zero.writes = {to(id, 0, {1, 0, 0})};
+      emit(zero);
+    }
+  }
+}
+
+// Positions before this launch's, out of the KV region into MEM. Scales pass through a select: lanes
+// that hold nothing valid become zero before any arithmetic sees them.
+void Lowering::stage_cache(const Heads& h, const Cache& cache, const std::string& name) {
+  const CacheLayout whole = cache_layout(*h.op, graph_.model.context, lanes_);
+  const uint64_t stride = static_cast<uint64_t>(whole.positions);
+  for (const bool values : {false, true}) {
+    for (int j = 0; j < h.vectors; ++j) {
+      CopyInOperation copy;
+      copy.name = name + (values ? ".values" : ".keys");
+      copy.source = CopySource::Kv;
+      copy.nest.count = {lanes_, shape_.context / lanes_, 1};
+      copy.destination =
+          to(values ? cache.values : cache.keys, j * shape_.context, {1, lanes_, 0});
+      emit(copy);
+      add_segment(out_.kv_read,
+                  cache.base + (values ? whole.values : whole.keys) +
+                      static_cast<uint64_t>(j) * stride,
+                  static_cast<uint32_t>(shape_.context), -1, 0, 0);
+    }
+    stage_scales(values ? cache.value_scales : cache.key_scales,
+                 cache.base + (values ? whole.value_scales : whole.key_scales), name);
+  }
+}
+
+void Lowering::stage_scales(ArrayId scales, uint64_t base, const std::string& name) {
+  const int blocks = shape_.context / lanes_ + 1;
+  VxmOperation mask;
+  mask.name = name + ".stage_scales";
+  mask.nest.count = {1, blocks, 1};
+  mask.x.source = OperandSource::Kv;
+  mask.x.format = VxmFormat::F32;
+  mask.pass.select = VxmSelect::Lt;
+  mask.pass.select_reg = kPositionRegister;
+  mask.pass.select_s2 = -lanes_;
+  mask.pass.out_format = VxmOutFormat::F32;
+  mask.writes = {to(scales, 0, {0, 1, 0})};
+  emit(mask);
+  add_segment(out_.kv_read, base, static_cast<uint32_t>(blocks) * 4, -1, 0, 0);
+}
+
+// x rotated, all heads at once: [head][vector][token].
+ArrayId Lowering::rotate(const Heads& h, ArrayId x, int heads, const std::string& name,
+                         Place place) {
+  const int vectors = heads * h.vectors;
+  const ArrayId product = add_value(name + ".cosine", state({2, 0}), vectors);
+  const ArrayId out = add_value(name, state(place), vectors);
+  if (h.vectors > 1) {
+    for (int head = 0; head < heads; ++head) rotate_wide(h, x, product, out, head, name);
+    return out;
+  }
+  const ArrayId partner = add_value(name + ".partner", state({0, 0}), vectors);
+  SxmOperation swap;
+  swap.name = name + ".partner";
+  swap.nest.count = {tokens_, heads, 1};
+  swap.source = to(x, 0, {1, tokens_, 0});
+  swap.destination = to(partner, 0, {1, tokens_, 0});
+  swap.move.op = SxmOp::Rotate;
+  swap.move.amount = lanes_ / 2;
+  emit(swap);
+  VxmOperation cosine;
+  cosine.name = name + ".cosine";
+  cosine.nest.count = {tokens_, heads, 1};
+  cosine.x = from(x, 0, {1, tokens_, 0});
+  cosine.y = from(rotary_, 0, {rotary_row_, 0, 0});
+  cosine.pass.mul1 = VxmOperand::Y;
+  cosine.pass.out_format = VxmOutFormat::F32;
+  cosine.writes = {to(product, 0, {1, tokens_, 0})};
+  emit(cosine);
+  VxmOperation sine = cosine;
+  sine.name = name;
+  sine.x = from(partner, 0, {1, tokens_, 0});
+  sine.y = from(rotary_, 1, {rotary_row_, 0, 0});
+  sine.z = from(product, 0, {1, tokens_, 0});
+  sine.pass.add_op = VxmAddOp::Add;
+  sine.pass.add_operand = VxmOperand::Z;
+  sine.writes = {to(out, 0, {1, tokens_, 0})};
+  emit(sine);
+  return out;
+}
+
+// A head of several vectors: the partner of a vector is another vector. A rotary row holds
+// cos, -sin and sin of half a head.
+void Lowering::rotate_wide(const Heads& h, ArrayId x, ArrayId product, ArrayId out, int head,
+                           const std::string& name) {
+  const int half = h.vectors / 2, base = head * h.vectors * tokens_, step = half * tokens_;
+  VxmOperation cosine;
+  cosine.name = name + ".cosine";
+  cosine.nest.count = {tokens_, half, 2};
+  cosine.x = from(x, base, {1, tokens_, step});
+  cosine.y = from(rotary_, 0, {rotary_row_, 1, 0});
+  cosine.pass.mul1 = VxmOperand::Y;
+  cosine.pass.out_format = VxmOutFormat::F32;
+  cosine.writes = {to(product, base, {1, tokens_, step})};
+  emit(cosine);
+  for (int side = 0; side < 2; ++side) {
+    VxmOperation sine = cosine;
+    sine.name = name;
+    sine.nest.count = {tokens_, half, 1};
+    sine.x = from(x, base + (1 - side) * step, {1, tokens_, 0});
+    sine.y = from(rotary_, (1 + side) * half, {rotary_row_, 1, 0});
+    sine.z = from(product, base + side * step, {1, tokens_, 0});
+    sine.pass.add_op = VxmAddOp::Add;
+    sine.pass.add_operand = VxmOperand::Z;
+    sine.writes = {to(out, base + side * step, {1, tokens_, 0})};
+    emit(sine);
+  }
+}
+
+namespace {
+
+// The passes that turn heads into codes and scales share this: largest magnitude of the tokens' heads.
+VxmOperation absmax_of(Operand x, Nest nest) {
+  VxmOperation op;
+  op.nest = nest;
+  op.x = x;
+  op.pass.tree = VxmTree::Absmax;
+  return op;
+}
+
+}  // namespace
+
+// One new row per token into the cache: codes to the rows at the launch's position, scales to the
+// lanes of their positions.
+void Lowering::append_row(const Heads& h, ArrayId source, int head, ArrayId rows, ArrayId scales,
+                          uint64_t base_rows, uint64_t base_scales, const std::string& name) {
+  const int first = head * h.vectors * tokens_;
+  const uint32_t c127 = static_cast<uint32_t>(constant(1.0f / 127.0f));
+  const int region_positions = graph_.model.context;
+  const int positions = cache_stays_ ? region_positions : shape_.context;
+  VxmOperation codes = absmax_of(from(source, first, {1, tokens_, 0}), {{tokens_, h.vectors, 1}});
+  codes.name = name + ".codes";
+  VxmOperation scale = absmax_of(from(source, first, {1, 0, 0}), {{tokens_, 1, 1}});
+  scale.name = name + ".scale";
+  if (h.vectors == 1) {
+    codes.pass.root = VxmRoot::Reciprocal;
+    codes.pass.combine = VxmCombine::R;
+    scale.pass.root = VxmRoot::Scale;
+    scale.pass.combine = VxmCombine::Replace;
+  } else {
+    const ArrayId maxima = add_value(name + ".max", state({2, 0}), 1);
+    const ArrayId inverse = add_value(name + ".inverse", state({3, 0}), 1);
+    VxmOperation largest = codes;
+    largest.name = name + ".absmax";
+    largest.pass.acc_source = VxmAccSource::R;
+    largest.pass.acc_op = VxmAccOp::Max;
+    largest.pass.first = VxmFirst::Level2;
+    largest.pass.emit = VxmEmit::Level2;
+    largest.pass.out_format = VxmOutFormat::F32;
+    largest.pass.out_source = VxmOutSource::W;
+    largest.group = new_group(tokens_);
+    largest.accumulator_step = {1, 0, 0};
+    largest.closes_group = true;
+    largest.writes = {to(maxima, 0, {1, 0, 0})};
+    emit(largest);
+    VxmOperation invert;
+    invert.name = name + ".inverse";
+    invert.nest.count = {tokens_, 1, 1};
+    invert.x = from(maxima, 0, {1, 0, 0});
+    invert.pass.mul1 = VxmOperand::K1;
+    invert.pass.k1 = c127;
+    invert.pass.sfu = VxmSfu::Reciprocal;
+    invert.pass.out_format = VxmOutFormat::F32;
+    invert.writes = {to(inverse, 0, {1, 0, 0})};
+    emit(invert);
+    codes.pass.tree = VxmTree::None;
+    codes.y = from(inverse, 0, {1, 0, 0});
+    codes.pass.mul1 = VxmOperand::Y;
+    scale.x = from(maxima, 0, {1, 0, 0});
+    scale.pass.tree = VxmTree::None;
+    scale.pass.mul1 = VxmOperand::K1;
+  }
+  codes.pass.k1 = h.vectors == 1 ? c127 : 0;
+  codes.pass.out_format = VxmOutFormat::I8;
+  ArrayRef row = to(rows, 0, {1, positions, 0});
+  row.reg = kPositionRegister;
+  codes.writes = {row};
+  codes.to_kv = !cache_stays_;
+  emit(codes);
+  scale.pass.k1 = c127;
+  scale.pass.out_format = VxmOutFormat::F32;
+  ArrayRef lane = to(scales, 0, {0, 0, 0});
+  lane.reg = kBlockRegister;
+  lane.lane_reg = kLaneRegister;
+  lane.lane_step = tokens_ > 1 ? 1 : 0;
+  scale.writes = {lane};
+  emit(scale);
+  if (cache_stays_) return;
+
+  const uint32_t last = static_cast<uint32_t>(shape_.context - tokens_);
+  for (int j = 0; j < h.vectors; ++j) {
+    add_segment(out_.kv_write, base_rows + static_cast<uint64_t>(j) * region_positions,
+                static_cast<uint32_t>(tokens_), kPositionRegister, 1, last);
+  }
+  const int blocks = tokens_ > 1 ? 2 : 1;
+  CopyOutOperation back;
+  back.name = name + ".scales_back";
+  back.nest.count = {blocks, 1, 1};
+  back.source = to(scales, 0, {1, 0, 0});
+  back.source.reg = kBlockRegister;
+  emit(back);
+  add_segment(out_.kv_write, base_scales, static_cast<uint32_t>(blocks) * 4, kBlockRegister, 4,
+              last / static_cast<uint32_t>(lanes_));
+}
+
+void Lowering::append(const Heads& h, const Cache& cache, int head, ArrayId keys, ArrayId values) {
+  const CacheLayout whole = cache_layout(*h.op, graph_.model.context, lanes_);
+  const std::string name = h.name + "[" + std::to_string(head) + "]";
+  append_row(h, keys, head, cache.keys, cache.key_scales, cache.base + whole.keys,
+             cache.base + whole.key_scales, name + ".key");
+  append_row(h, values, head, cache.values, cache.value_scales, cache.base + whole.values,
+             cache.base + whole.value_scales, name + ".value");
+}
+
+Lowering::Query Lowering::quantize_queries(const Heads& h, ArrayId queries) {
+  const int heads = h.op->heads, per_kv = h.group * tokens_ * h.vectors;
+  const uint32_t c127 = static_cast<uint32_t>(constant(1.0f / 127.0f));
+  const uint32_t score = static_cast<uint32_t>(constant(h.op->score_constant));
+  Query query;
+  query.scales = add_value(h.name + ".query_scales", state({2, 0}), heads);
+  for (size_t side = 0; side < sides_.size(); ++side) {
+    query.codes.push_back(add_array(h.name + ".query_codes",
+                                    on_side(static_cast<int>(side), {0, 1, 3}), 1,
+                                    heads * h.vectors * tokens_));
+  }
+  ArrayId inverse = -1, maxima = -1;
+  if (h.vectors > 1) {
+    inverse = add_value(h.name + ".query_inverse", state({3, 0}), heads);
+    maxima = add_value(h.name + ".query_max", state({3, 1}), heads);
+  }
+  for (int kv = 0; kv < h.op->kv_heads; ++kv) {
+    for (int g = 0; g < h.group && h.vectors > 1; ++g) {
+      const int head = kv * h.group + g;
+      VxmOperation largest = absmax_of(from(queries, head * h.vectors * tokens_, {1, tokens_, 0}),
+                                       {{tokens_, h.vectors, 1}});
+      largest.name = h.name + ".query_max";
+      largest.pass.acc_source = VxmAccSource::R;
+      largest.pass.acc_op = VxmAccOp::Max;
+      largest.pass.first = VxmFirst::Level2;
+      largest.pass.emit = VxmEmit::Level2;
+      largest.pass.out_format = VxmOutFormat::F32;
+      largest.pass.out_source = VxmOutSource::W;
+      largest.group = new_group(tokens_);
+      largest.accumulator_step = {1, 0, 0};
+      largest.closes_group = true;
+      largest.writes = {to(maxima, head * tokens_, {1, 0, 0})};
+      emit(largest);
+    }
+    const int heads_first = kv * h.group * tokens_, count = h.group * tokens_;
+    if (h.vectors > 1) {
+      VxmOperation invert;
+      invert.name = h.name + ".query_inverse";
+      invert.nest.count = {count, 1, 1};
+      invert.x = from(maxima, heads_first, {1, 0, 0});
+      invert.pass.mul1 = VxmOperand::K1;
+      invert.pass.k1 = c127;
+      invert.pass.sfu = VxmSfu::Reciprocal;
+      invert.pass.out_format = VxmOutFormat::F32;
+      invert.writes = {to(inverse, heads_first, {1, 0, 0})};
+      emit(invert);
+    }
+    VxmOperation codes;
+    codes.name = h.name + ".query_codes";
+    codes.nest.count = {tokens_, h.group, h.vectors};
+    codes.x = from(queries, kv * per_kv, {1, h.vectors * tokens_, tokens_});
+    VxmOperation scale;
+    scale.name = h.name + ".query_scales";
+    scale.nest.count = {count, 1, 1};
+    if (h.vectors == 1) {
+      codes.pass.tree = VxmTree::Absmax;
+      codes.pass.root = VxmRoot::Reciprocal;
+      codes.pass.k1 = c127;
+      codes.pass.combine = VxmCombine::R;
+      scale.x = from(queries, kv * per_kv, {1, 0, 0});
+      scale.pass.tree = VxmTree::Absmax;
+      scale.pass.root = VxmRoot::Scale;
+      scale.pass.combine = VxmCombine::Replace;
+    } else {
+      codes.y = from(inverse, heads_first, {1, tokens_, 0});
+      codes.pass.mul1 = VxmOperand::Y;
+      scale.x = from(maxima, heads_first, {1, 0, 0});
+      scale.pass.mul1 = VxmOperand::K1;
+    }
+    codes.pass.out_format = VxmOutFormat::I8;
+    codes.writes = {to(query.codes[side_of_head(kv)], kv * per_kv,
+                       {1, tokens_, h.group * tokens_})};
+    emit(codes);
+    scale.pass.k1 = score;
+    scale.pass.out_format = VxmOutFormat::F32;
+    scale.writes = {to(query.scales, heads_first, {1, 0, 0})};
+    emit(scale);
+  }
+  return query;
+}
+
+Lowering::Softmax Lowering::lower_scores(const Heads& h, const Cache& cache, const Query& query,
+                                         int head) {
+  const int rows = h.group * tokens_;  // (query head of the group, token)
+  const int positions = cache_stays_ ? graph_.model.context : shape_.context;
+  const int side = side_of_head(head);
+  const std::string name = h.name + "[" + std::to_string(head) + "]";
+  Softmax softmax;
+  softmax.scores = add_array(name + ".scores", state({0, 0}), 4, rows * h.blocks);
+  softmax.maximum = add_array(name + ".maximum", state({3, 1}), 4, rows);
+  const AccumulatorGroup group = new_group(rows);
+  MatmulOperation op;
+  op.name = name + ".scores";
+  op.mxm = sides_[side].mxms[head / sides_.size() % sides_[side].mxms.size()];
+  op.activations = rows;
+  op.tiles = h.vectors;
+  op.windows = h.blocks;
+  op.orientation = MxmLoadOrientation::Output;
+  op.source = TileSource::Array;
+  op.rows = to(cache.keys, 0, {0, positions, lanes_});
+  op.activation = to(query.codes[side], head * rows * h.vectors, {1, rows, 0});
+  // The threshold of the causal mask moves with the token: one consumer per query head, or one
+  // for all where there is one token.
+  const int per_consumer = tokens_ == 1 ? rows : tokens_;
+  for (int first = 0; first < rows; first += per_consumer) {
+    VxmOperation score;
+    score.name = name + ".scores";
+    score.chain = chain_of(side);
+    score.nest.count = {per_consumer, h.blocks, 1};
+    score.x.source = OperandSource::Mxm;
+    score.x.format = VxmFormat::I32;
+    score.y = from(cache.key_scales, 0, {0, 1, 0});
+    score.z = from(query.scales, head * rows + first, {1, 0, 0});
+    score.pass.mul1 = VxmOperand::Y;
+    score.pass.mul2 = VxmOperand::Z;
+    score.pass.select = VxmSelect::Lt;
+    score.pass.select_reg = kPositionRegister;
+    score.pass.select_imm = 1;
+    score.pass.select_s1 = tokens_ == 1 ? 0 : 1;
+    score.pass.select_s2 = -lanes_;
+    score.pass.k2 = static_cast<uint32_t>(constant(-1e30f));
+    score.pass.tree = VxmTree::Max;
+    score.pass.acc_source = VxmAccSource::R;
+    score.pass.acc_op = VxmAccOp::Max;
+    score.pass.first = VxmFirst::Level2;
+    score.group = group;
+    score.accumulator = first;
+    score.accumulator_step = {1, 0, 0};
+    score.pass.out_format = VxmOutFormat::F32;
+    score.writes = {to(softmax.scores, first, {1, rows, 0})};
+    op.consumers.push_back(score);
+  }
+  emit(op);
+  VxmOperation maximum;
+  maximum.name = name + ".maximum";
+  maximum.chain = chain_of(side);
+  maximum.nest.count = {rows, 1, 1};
+  maximum.pass.acc_op = VxmAccOp::Read;
+  maximum.pass.out_format = VxmOutFormat::F32;
+  maximum.pass.out_source = VxmOutSource::W;
+  maximum.group = group;
+  maximum.accumulator_step = {1, 0, 0};
+  maximum.closes_group = true;
+  maximum.writes = {to(softmax.maximum, 0, {1, 0, 0})};
+  emit(maximum);
+  return softmax;
+}
+
+void Lowering::lower_softmax(const Heads& h, const Cache& cache, Softmax& softmax, int head) {
+  const int rows = h.group * tokens_, side = side_of_head(head), chain = chain_of(side);
+  const std::string name = h.name + "[" + std::to_string(head) + "]";
+  const uint32_t c127 = static_cast<uint32_t>(constant(1.0f / 127.0f));
+  softmax.weights = add_array(name + ".weights", state({1, 0}), 4, rows * h.blocks);
+  softmax.codes = add_array(name + ".weight_codes", on_side(side, {0, 1, 2}), 1, rows * h.blocks);
+  softmax.scales = add_array(name + ".weight_scales", state({1, 1}), 4, rows * h.blocks);
+  const ArrayId sum = add_array(name + ".sum", state({3, 1}), 4, rows);
+  softmax.reciprocal = add_array(name + ".reciprocal", state({3, 0}), 4, rows);
+  const AccumulatorGroup group = new_group(rows);
+
+  VxmOperation exponential;
+  exponential.name = name + ".weights";
+  exponential.chain = chain;
+  exponential.nest.count = {rows, h.blocks, 1};
+  exponential.x = from(softmax.scores, 0, {1, rows, 0});
+  exponential.y = from(softmax.maximum, 0, {1, 0, 0});
+  exponential.z = from(cache.value_scales, 0, {0, 1, 0});
+  exponential.pass.add_op = VxmAddOp::Sub;
+  exponential.pass.add_operand = VxmOperand::Y;
+  exponential.pass.sfu = VxmSfu::Exp2;
+  exponential.pass.tree = VxmTree::Sum;
+  exponential.pass.combine = VxmCombine::Z;
+  exponential.pass.acc_source = VxmAccSource::R;
+  exponential.pass.acc_op = VxmAccOp::Add;
+  exponential.pass.first = VxmFirst::Level2;
+  exponential.group = group;
+  exponential.accumulator_step = {1, 0, 0};
+  exponential.pass.out_format = VxmOutFormat::F32;
+  exponential.writes = {to(softmax.weights, 0, {1, rows, 0})};
+  emit(exponential);
+
+  VxmOperation total;
+  total.name = name + ".sum";
+  total.chain = chain;
+  total.nest.count = {rows, 1, 1};
+  total.pass.acc_op = VxmAccOp::Read;
+  total.pass.out_format = VxmOutFormat::F32;
+  total.pass.out_source = VxmOutSource::W;
+  total.group = group;
+  total.accumulator_step = {1, 0, 0};
+  total.closes_group = true;
+  total.writes = {to(sum, 0, {1, 0, 0})};
+  emit(total);
+
+  VxmOperation invert;
+  invert.name = name + ".reciprocal";
+  invert.chain = chain;
+  invert.nest.count = {rows, 1, 1};
+  invert.x = from(sum, 0, {1, 0, 0});
+  invert.pass.sfu = VxmSfu::Reciprocal;
+  invert.pass.out_format = VxmOutFormat::F32;
+  invert.writes = {to(softmax.reciprocal, 0, {1, 0, 0})};
+  emit(invert);
+
+  VxmOperation codes = absmax_of(from(softmax.weights, 0, {1, rows, 0}), {{rows, h.blocks, 1}});
+  codes.name = name + ".weight_codes";
+  codes.chain = chain;
+  codes.pass.root = VxmRoot::Reciprocal;
+  codes.pass.k1 = c127;
+  codes.pass.combine = VxmCombine::R;
+  codes.pass.out_format = VxmOutFormat::I8;
+  codes.writes = {to(softmax.codes, 0, {1, rows, 0})};
+  emit(codes);
+  VxmOperation scales = codes;
+  scales.name = name + ".weight_scales";
+  scales.pass.root = VxmRoot::Scale;
+  scales.pass.combine = VxmCombine::Replace;
+  scales.pass.out_format = VxmOutFormat::F32;
+  scales.writes = {to(softmax.scales, 0, {1, rows, 0})};
+  emit(scales);
+}
+
+void Lowering::lower_weighted_sum(const Heads& h, const Cache& cache, const Softmax& softmax,
+                                  int head, ArrayId out) {
+  const int rows = h.group * tokens_, side = side_of_head(head), chain = chain_of(side);
+  const int positions = cache_stays_ ? graph_.model.context : shape_.context;
+  const std::string name = h.name + "[" + std::to_string(head) + "]";
+  const ArrayId sums = add_array(name + ".sums", state({0, 0}), 4, rows * h.vectors);
+  for (int j = 0; j < h.vectors; ++j) {
+    MatmulOperation op;
+    op.name = name + ".sums";
+    op.mxm = sides_[side].mxms[head / sides_.size() % sides_[side].mxms.size()];
+    op.activations = rows;
+    op.windows = h.blocks;
+    op.orientation = MxmLoadOrientation::Input;
+    op.source = TileSource::Array;
+    op.rows = to(cache.values, j * positions, {0, 0, lanes_});
+    op.activation = to(softmax.codes, 0, {1, 0, rows});
+    VxmOperation sum;
+    sum.name = name + ".sums";
+    sum.chain = chain;
+    sum.nest.count = {rows, h.blocks, 1};
+    sum.x.source = OperandSource::Mxm;
+    sum.x.format = VxmFormat::I32;
+    sum.y = from(softmax.scales, 0, {1, rows, 0});
+    sum.pass.mul1 = VxmOperand::Y;
+    sum.pass.acc_op = VxmAccOp::Add;
+    sum.pass.first = VxmFirst::Level2;
+    sum.pass.emit = VxmEmit::Level2;
+    sum.pass.out_format = VxmOutFormat::F32;
+    sum.pass.out_source = VxmOutSource::W;
+    sum.group = new_group(rows);
+    sum.accumulator_step = {1, 0, 0};
+    sum.closes_group = true;
+    sum.writes = {to(sums, j * rows, {1, 0, 0})};
+    op.consumers = {sum};
+    emit(op);
+  }
+  VxmOperation normalize;
+  normalize.name = name + ".out";
+  normalize.chain = chain;
+  normalize.nest.count = {tokens_, h.group, h.vectors};
+  normalize.x = from(sums, 0, {1, tokens_, rows});
+  normalize.y = from(softmax.reciprocal, 0, {1, tokens_, 0});
+  normalize.pass.mul1 = VxmOperand::Y;
+  normalize.pass.out_format = VxmOutFormat::F32;
+  normalize.writes = {
+      to(out, head * h.group * h.vectors * tokens_, {1, h.vectors * tokens_, tokens_})};
+  emit(normalize);
+}
+
+void Lowering::lower(const QNode& node, const QAttention& op) {
+  Heads h{&op, node.name, op.head_width / lanes_, op.heads / op.kv_heads,
+          shape_.context / lanes_};
+  std::vector<Cache> caches;
+  for (int head = 0; head < op.kv_heads; ++head) {
+    if (cache_stays_) {
+      caches.push_back(caches_[op.layer * op.kv_heads + head]);
+      continue;
+    }
+    caches.push_back(declare_cache(h, head));
+    stage_cache(h, caches.back(), node.name + "[" + std::to_string(head) + "]");
+  }
+  const ArrayId keys =
+      rotate(h, values_[node.inputs[1]], op.kv_heads, node.name + ".keys", {2, 1});
+  const ArrayId queries =
+      rotate(h, values_[node.inputs[0]], op.heads, node.name + ".queries", {2, 1});
+  for (int head = 0; head < op.kv_heads; ++head) {
+    append(h, caches[head], head, keys, values_[node.inputs[2]]);
+  }
+  const Query query = quantize_queries(h, queries);
+  const ArrayId out = add_value(node.name, state({0, 1}), op.heads * h.vectors);
+  values_[node.output] = out;
+  std::vector<Softmax> softmax;
+  for (int head = 0; head < op.kv_heads; ++head) {
+    softmax.push_back(lower_scores(h, caches[head], query, head));
+  }
+  for (int head = 0; head < op.kv_heads; ++head) {
+    lower_softmax(h, caches[head], softmax[head], head);
+  }
+  for (int head = 0; head < op.kv_heads; ++head) {
+    lower_weighted_sum(h, caches[head], softmax[head], head, out);
+  }
+}
+
+uint64_t kv_region_vectors(const QuantizedGraph& graph, const Target& target) {
+  if (target.kv == KvResidence::Mem) return 0;
+  uint64_t vectors = 0;
+  for (const QNode& node : graph.nodes) {
+    if (const auto* op = std::get_if<QAttention>(&node.op)) {
+      vectors += cache_layout(*op, graph.model.context, target.lanes).size *
+                 static_cast<uint64_t>(op->kv_heads);
+    }
+  }
+  return vectors;
+}
+
+}  // namespace pianola

@@ -1,0 +1,43 @@
+// Quantized graph -> vector operations for one entry (T tokens, N positions), and the vectors of the data
+// tape. The data tape is the same for all entries: they read the same weights in the same order.
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include "compiler/passes/quantized_graph.h"
+#include "isa/roll.h"
+#include "scheduler/vector_program.h"
+
+namespace pianola {
+
+struct EntryShape {
+  EntryKind kind = EntryKind::Decode;
+  int tokens = 1;   // T
+  int context = 0;  // N, a multiple of lanes
+};
+
+struct LoweredEntry {
+  VectorProgram program;
+  std::vector<Segment> tape, kv_read, kv_write;
+  std::vector<PersistentRegion> persistent;  // valid after allocate_memory: see name_regions
+};
+
+// The data tape: weights and scales in order of use, then the embedding table, then the rotary table.
+struct DataTape {
+  std::vector<std::byte> bytes;  // whole vectors of lanes bytes
+  uint64_t weights_vectors = 0;
+};
+
+// Tokens that one entry can take at most on this target.
+int max_tokens(const QuantizedGraph& graph, const Target& target);
+// Size of the KV region in vectors; 0 where the cache lives in MEM.
+uint64_t kv_region_vectors(const QuantizedGraph& graph, const Target& target);
+
+// Unsupported or OutOfRange if the target cannot hold the model (with what to change).
+Status check_fits(const QuantizedGraph& graph, const Target& target);
+DataTape build_data_tape(const QuantizedGraph& graph, const Target& target);
+LoweredEntry lower_entry(const QuantizedGraph& graph, const Target& target,
+                         const EntryShape& shape, const DataTape& tape);
+
+}  // namespace pianola

@@ -1,0 +1,169 @@
+#include "compiler/lower/lowering.h"
+
+#include <bit>
+
+#include "isa/arithmetic.h"
+
+namespace pianola {
+
+Lowering::Lowering(const QuantizedGraph& graph, const Target& target, const EntryShape& shape)
+    : graph_(graph),
+      target_(target),
+      shape_(shape),
+      lanes_(target.lanes),
+      tokens_(shape.tokens),
+      resident_(target.weights == Residence::Mem),
+      cache_stays_(target.kv == KvResidence::Mem),
+      values_(graph.value_widths.size(), -1),
+      value_banks_(graph.value_widths.size(), 0) {
+  const std::vector<std::array<int, 4>> homes = homes_of(target);
+  for (const bool west : {false, true}) {
+    Side side{-1, {}};
+    for (size_t i = 0; i < target.mxm_positions.size(); ++i) {
+      if ((target.mxm_positions[i] < target.vxm_position) == west) {
+        side.mxms.push_back(static_cast<int>(i));
+      }
+    }
+    for (size_t i = 0; i < homes.size() && side.home < 0; ++i) {
+      const bool home_west = target.slice_position(homes[i][0]) < target.vxm_position;
+      if (home_west == west) side.home = static_cast<int>(i);
+    }
+    if (!side.mxms.empty() && side.home >= 0) sides_.push_back(side);
+  }
+  CHECK(!sides_.empty());
+}
+
+int Lowering::mxm_of(int index) const {
+  const int sides = static_cast<int>(sides_.size());
+  const Side& side = sides_[index % sides];
+  return side.mxms[index / sides % side.mxms.size()];
+}
+
+int Lowering::side_of_mxm(int mxm) const {
+  for (size_t side = 0; side < sides_.size(); ++side) {
+    for (int other : sides_[side].mxms) {
+      if (other == mxm) return static_cast<int>(side);
+    }
+  }
+  CHECK(false && "matrix unit on no side");
+  return 0;
+}
+
+ArrayId Lowering::add_array(std::string name, Place place, int streams, int vectors) {
+  Array array;
+  array.name = std::move(name);
+  array.home = place.home;
+  array.bank = place.bank;
+  array.slice = place.slice;
+  array.streams = streams;
+  array.vectors = vectors;
+  out_.program.arrays.push_back(std::move(array));
+  return static_cast<ArrayId>(out_.program.arrays.size()) - 1;
+}
+
+AccumulatorGroup Lowering::new_group(int size) {
+  out_.program.accumulator_groups.push_back(size);
+  return static_cast<AccumulatorGroup>(out_.program.accumulator_groups.size()) - 1;
+}
+
+Operand Lowering::from(ArrayId array, int index, std::array<int, 3> step, VxmFormat format) {
+  Operand operand;
+  operand.source = OperandSource::Array;
+  operand.format = format;
+  operand.ref = to(array, index, step);
+  return operand;
+}
+
+ArrayRef Lowering::to(ArrayId array, int index, std::array<int, 3> step) {
+  ArrayRef ref;
+  ref.array = array;
+  ref.index = index;
+  ref.step = step;
+  return ref;
+}
+
+// The register that holds a constant; +0 is register 0.
+int Lowering::constant(float value) {
+  const uint32_t bits = std::bit_cast<uint32_t>(value);
+  if (bits == 0) return 0;
+  const auto found = constants_.find(bits);
+  if (found != constants_.end()) return found->second;
+  const int index = kFirstConstantRegister + static_cast<int>(constants_.size());
+  CHECK(index < kLaunchRegisters);
+  constants_.emplace(bits, index);
+  RegisterDeclaration declaration;
+  declaration.index = index;
+  declaration.name = "constant" + std::to_string(constants_.size());
+  declaration.role = RegisterDeclaration::Role::Constant;
+  declaration.minimum = declaration.maximum = bits;
+  out_.program.registers.push_back(declaration);
+  return index;
+}
+
+void Lowering::declare_registers() {
+  using Role = RegisterDeclaration::Role;
+  const auto declare = [this](int index, std::string name, Role role, int argument, int maximum) {
+    RegisterDeclaration declaration;
+    declaration.index = index;
+    declaration.name = std::move(name);
+    declaration.role = role;
+    declaration.argument = argument;
+    declaration.maximum = static_cast<uint32_t>(maximum);
+    out_.program.registers.push_back(std::move(declaration));
+  };
+  const int last = shape_.context - tokens_;
+  declare(kPositionRegister, "position", Role::Position, 0, last);
+  declare(kBlockRegister, "position_block", Role::PositionBlock, 0, last / lanes_);
+  declare(kLaneRegister, "position_lane", Role::PositionLane, 0, std::min(last, lanes_ - 1));
+  for (int t = 0; t < tokens_; ++t) {
+    declare(kLaunchRegisters + t, "token" + std::to_string(t), Role::Token, t,
+            graph_.model.vocabulary - 1);
+  }
+}
+
+LoweredEntry Lowering::run(const DataTape& tape) {
+  if (shape_.kind != EntryKind::Load) declare_registers();
+  if (resident_) declare_resident_weights();
+  if (cache_stays_) declare_resident_caches();
+
+  const uint64_t table = tape.weights_vectors;
+  const uint64_t row = static_cast<uint64_t>(graph_.value_widths[0] / lanes_) * 4;
+  const uint64_t rotary = table + row * static_cast<uint64_t>(graph_.model.vocabulary);
+  if (shape_.kind == EntryKind::Load) {
+    if (resident_) load_resident_weights();
+    if (cache_stays_) clear_resident_caches();
+  } else {
+    for (int t = 0; t < tokens_; ++t) {
+      Segment segment;
+      segment.base = table;
+      segment.count = static_cast<uint32_t>(row);
+      segment.parameter = kLaunchRegisters + t;
+      segment.parameter_stride = row;
+      segment.limit = static_cast<uint32_t>(graph_.model.vocabulary - 1);
+      out_.tape.push_back(segment);
+    }
+    const uint64_t rotary_vectors =
+        static_cast<uint64_t>(rotary_row_vectors(graph_, lanes_)) * 4;
+    Segment segment;
+    segment.base = rotary;
+    segment.count = static_cast<uint32_t>(rotary_vectors * static_cast<uint64_t>(tokens_));
+    segment.parameter = kPositionRegister;
+    segment.parameter_stride = rotary_vectors;
+    segment.limit = static_cast<uint32_t>(shape_.context - tokens_);
+    out_.tape.push_back(segment);
+    for (const QNode& node : graph_.nodes) {
+      std::visit([&](const auto& op) { lower(node, op); }, node.op);
+      if (std::holds_alternative<QEmbed>(node.op)) receive_rotary();
+    }
+  }
+  const bool reads_weights = shape_.kind == EntryKind::Load || !resident_;
+  if (reads_weights && tape_vectors_ > 0) {
+    CHECK(tape_vectors_ == tape.weights_vectors);
+    Segment segment;
+    segment.count = static_cast<uint32_t>(tape_vectors_);
+    out_.tape.push_back(segment);
+  }
+  return std::move(out_);
+}
+
+}  // namespace pianola

@@ -1,0 +1,142 @@
+// The bytes of the data tape, in exactly the order in which every entry consumes them.
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+#include "compiler/lower/lowering.h"
+
+namespace pianola {
+
+int blocks_per_chunk(const QuantizedMatrix& matrix) {
+  constexpr int kScaleWordsMax = 128;
+  return std::max(1, kScaleWordsMax / matrix.windows());
+}
+
+namespace {
+
+class TapePacker {
+ public:
+  TapePacker(const QuantizedGraph& graph, const Target& target)
+      : graph_(graph), target_(target), lanes_(target.lanes) {}
+
+  DataTape run() {
+    const bool resident = target_.weights == Residence::Mem;
+    if (resident) {
+      for (const std::vector<float>& gain : graph_.gains) pack_floats(gain);
+      for (const QuantizedMatrix& matrix : graph_.matrices) {
+        for (int block = 0; block < matrix.rows / lanes_; ++block) {
+          pack_scales(matrix, block);
+          pack_tiles(matrix, block);
+        }
+      }
+    } else {
+      for (const QNode& node : graph_.nodes) pack_node(node);
+    }
+    tape_.weights_vectors = tape_.bytes.size() / lanes_;
+    pack_floats(graph_.embedding);
+    pack_rotary();
+    return std::move(tape_);
+  }
+
+ private:
+  void pack_node(const QNode& node) {
+    if (const auto* quantize = std::get_if<QQuantize>(&node.op)) {
+      if (quantize->gain >= 0) pack_floats(graph_.gains[quantize->gain]);
+      return;
+    }
+    const auto* linear = std::get_if<QLinear>(&node.op);
+    if (!linear) return;
+    const QuantizedMatrix& matrix = graph_.matrices[linear->matrix];
+    const int blocks = matrix.rows / lanes_, chunk = blocks_per_chunk(matrix);
+    for (int first = 0; first < blocks; first += chunk) {
+      const int end = std::min(blocks, first + chunk);
+      for (int block = first; block < end; ++block) pack_scales(matrix, block);
+      for (int block = first; block < end; ++block) pack_tiles(matrix, block);
+    }
+  }
+
+  std::byte* grow(size_t bytes) {
+    tape_.bytes.resize(tape_.bytes.size() + bytes);
+    return tape_.bytes.data() + tape_.bytes.size() - bytes;
+  }
+
+  // Per window: low bytes of the block's fp16 scales, then high bytes.
+  void pack_scales(const QuantizedMatrix& matrix, int block) {
+    const int windows = matrix.windows();
+    std::byte* out = grow(static_cast<size_t>(windows) * 2 * lanes_);
+    for (int w = 0; w < windows; ++w) {
+      for (int lane = 0; lane < lanes_; ++lane) {
+        const uint16_t scale =
+            matrix.scales[static_cast<size_t>(block * lanes_ + lane) * windows + w];
+        out[(2 * w) * lanes_ + lane] = static_cast<std::byte>(scale & 0xff);
+        out[(2 * w + 1) * lanes_ + lane] = static_cast<std::byte>(scale >> 8);
+      }
+    }
+  }
+
+  void pack_tiles(const QuantizedMatrix& matrix, int block) {
+    const int tiles = matrix.cols / lanes_;
+    const int rows_per_vector = matrix.bits == 8 ? 1 : 2;
+    const int vectors = lanes_ / rows_per_vector;
+    std::byte* out = grow(static_cast<size_t>(tiles) * vectors * lanes_);
+    for (int tile = 0; tile < tiles; ++tile) {
+      for (int v = 0; v < vectors; ++v, out += lanes_) {
+        const int8_t* low = &matrix.codes[static_cast<size_t>(block * lanes_ + v * rows_per_vector) *
+                                              matrix.cols +
+                                          tile * lanes_];
+        if (rows_per_vector == 1) {
+          std::memcpy(out, low, static_cast<size_t>(lanes_));
+          continue;
+        }
+        const int8_t* high = low + matrix.cols;
+        for (int lane = 0; lane < lanes_; ++lane) {
+          out[lane] = static_cast<std::byte>((low[lane] & 15) | (high[lane] & 15) << 4);
+        }
+      }
+    }
+  }
+
+  // fp32 values, a vector of lanes after the other, each as four vectors of bytes.
+  void pack_floats(std::span<const float> values) {
+    CHECK(values.size() % lanes_ == 0);
+    std::byte* out = grow(values.size() * 4);
+    for (size_t first = 0; first < values.size(); first += lanes_, out += 4 * lanes_) {
+      for (int lane = 0; lane < lanes_; ++lane) {
+        const uint32_t bits = std::bit_cast<uint32_t>(values[first + lane]);
+        for (int b = 0; b < 4; ++b) {
+          out[b * lanes_ + lane] = static_cast<std::byte>(bits >> (8 * b) & 0xff);
+        }
+      }
+    }
+  }
+
+  void pack_rotary() {
+    const size_t half = static_cast<size_t>(graph_.rotary_width);
+    const size_t positions = half == 0 ? 0 : graph_.cosine.size() / half;
+    std::vector<float> row;
+    for (size_t p = 0; p < positions; ++p) {
+      const std::span cosine(&graph_.cosine[p * half], half), sine(&graph_.sine[p * half], half);
+      row.clear();
+      row.insert(row.end(), cosine.begin(), cosine.end());
+      if (2 * half == static_cast<size_t>(lanes_)) {
+        row.insert(row.end(), cosine.begin(), cosine.end());
+      }
+      for (float value : sine) row.push_back(-value);
+      row.insert(row.end(), sine.begin(), sine.end());
+      pack_floats(row);
+    }
+  }
+
+  const QuantizedGraph& graph_;
+  const Target& target_;
+  int lanes_;
+  DataTape tape_;
+};
+
+}  // namespace
+
+DataTape build_data_tape(const QuantizedGraph& graph, const Target& target) {
+  return TapePacker(graph, target).run();
+}
+
+}  // namespace pianola

@@ -1,0 +1,350 @@
+#include "compiler/passes/quantize_graph.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+
+#include "compiler/passes/quantize_matrix.h"
+#include "compiler/passes/rotary_table.h"
+
+namespace pianola {
+namespace {
+
+// A value of the float graph, as the quantized graph sees it.
+struct Known {
+  QValue value = -1;            // fp32 vectors, if it is materialized
+  const Node* norm = nullptr;   // it is this RmsNorm, materialized only as codes
+  QValue norm_input = -1;
+  QValue quantized = -1;        // its QQuantize, once made
+  int gain = -1;                // gain index used by that QQuantize
+};
+
+class Quantizer {
+ public:
+  Quantizer(const Graph& graph, const Target& target, const QuantizeOptions& options)
+      : graph_(graph), target_(target), options_(options), known_(graph.values.size()) {}
+
+  Result<QuantizedGraph> run() {
+    set_facts();
+    if (graph_.facts.head_dim % 2 != 0) {
+      return Error{ErrorCode::Unsupported,
+                   "head size " + std::to_string(graph_.facts.head_dim) +
+                       " is odd; rotate-half pairs need an even one",
+                   "model"};
+    }
+    find_residuals();
+    for (const Node& node : graph_.nodes) convert(node);
+    if (!problems_.empty()) {
+      return Error{ErrorCode::Unsupported, "this graph has parts that cannot be quantized:" + problems_,
+                   "quantize_graph"};
+    }
+    return std::move(out_);
+  }
+
+ private:
+  void set_facts() {
+    const auto& f = graph_.facts;
+    out_.numerics.lanes = target_.lanes;
+    out_.numerics.activation_group = target_.activation_group;
+    out_.numerics.weight_window = window_of(target_.w8);
+    RollModel& m = out_.model;
+    m.architecture = f.architecture;
+    m.vocabulary = static_cast<int>(f.vocab);
+    m.hidden = static_cast<int>(f.hidden);
+    m.layers = static_cast<int>(f.layers);
+    m.heads = static_cast<int>(f.heads);
+    m.kv_heads = static_cast<int>(f.kv_heads);
+    m.head_size = static_cast<int>(f.head_dim);
+    m.feed_forward = static_cast<int>(f.ffn);
+    m.context = options_.context;
+    m.bos = static_cast<int>(f.bos_id);
+    for (int64_t id : f.eos_ids) m.eos.push_back(static_cast<int>(id));
+    m.quantization = options_.weights == WeightQuantization::W4   ? "w4"
+                     : options_.weights == WeightQuantization::W8 ? "w8"
+                                                                  : "auto";
+    width_ = head_width(m.head_size, target_.lanes);
+  }
+
+  int window_of(const WeightScheme& scheme) const {
+    return scheme.group == 0 ? target_.activation_group : scheme.group;
+  }
+
+  // Marks each Add whose first or second operand is a Linear used nowhere else.
+  void find_residuals() {
+    std::vector<int> uses(graph_.values.size(), 0);
+    std::vector<const Node*> maker(graph_.values.size(), nullptr);
+    for (const Node& node : graph_.nodes) {
+      for (ValueId input : node.inputs) ++uses[index(input)];
+      maker[index(node.output)] = &node;
+    }
+    residual_of_.assign(graph_.values.size(), -1);
+    for (const Node& node : graph_.nodes) {
+      if (node.kind() != OpKind::Add) continue;
+      for (int side = 0; side < 2; ++side) {
+        const size_t product = index(node.inputs[side]);
+        if (maker[product] && maker[product]->kind() == OpKind::Linear && uses[product] == 1) {
+          residual_of_[product] = static_cast<int>(index(node.inputs[1 - side]));
+          break;
+        }
+      }
+    }
+    for (const Node& node : graph_.nodes) {
+      if (node.kind() != OpKind::Rope) continue;
+      head_rows_.resize(graph_.values.size(), 0);
+      head_rows_[index(node.inputs[0])] = static_cast<int>(std::get<Rope>(node.op).heads);
+    }
+    head_rows_.resize(graph_.values.size(), 0);
+    head_columns_.resize(graph_.values.size(), 0);
+    for (const Node& node : graph_.nodes) {
+      if (node.kind() != OpKind::Attention) continue;
+      const auto& op = std::get<Attention>(node.op);
+      head_rows_[index(node.inputs[2])] = static_cast<int>(op.kv_heads);
+      head_columns_[index(node.output)] = static_cast<int>(op.heads);
+    }
+  }
+
+  void convert(const Node& node) {
+    switch (node.kind()) {
+      case OpKind::Embedding: return convert_embedding(node);
+      case OpKind::RmsNorm: {
+        Known& k = known_[index(node.output)];
+        k.norm = &node;
+        k.norm_input = known_[index(node.inputs[0])].value;
+        return;
+      }
+      case OpKind::Linear: {
+        const auto& op = std::get<Linear>(node.op);
+        if (op.has_bias) return problem(node, "has a bias");
+        return convert_linear(node, op.weight);
+      }
+      case OpKind::Logits: {
+        convert_linear(node, std::get<Logits>(node.op).weight);
+        add("logits", QLogits{}, {known_[index(node.output)].value}, 0);
+        return;
+      }
+      case OpKind::Rope: {
+        known_[index(node.output)].value = known_[index(node.inputs[0])].value;
+        return;
+      }
+      case OpKind::Attention: return convert_attention(node);
+      case OpKind::SiluMul: {
+        known_[index(node.output)].value =
+            add(node.name, QSiluMul{},
+                {known_[index(node.inputs[0])].value, known_[index(node.inputs[1])].value},
+                padded(graph_.value(node.output).width));
+        return;
+      }
+      case OpKind::Add: {
+        for (int side = 0; side < 2; ++side) {
+          const size_t product = index(node.inputs[side]);
+          if (residual_of_[product] == static_cast<int>(index(node.inputs[1 - side]))) {
+            known_[index(node.output)].value = known_[product].value;
+            return;
+          }
+        }
+        return problem(node, "adds something that is not a product and its residual");
+      }
+    }
+  }
+
+  void convert_embedding(const Node& node) {
+    const Tensor& table = graph_.tensor(std::get<Embedding>(node.op).table);
+    const size_t width = padded(table.cols);
+    out_.embedding.assign(table.rows * width, 0.0f);
+    for (size_t r = 0; r < table.rows; ++r) {
+      table.dequantize_row(r, std::span(out_.embedding).subspan(r * width, table.cols));
+    }
+    known_[index(node.output)].value = add(node.name, QEmbed{}, {}, static_cast<int>(width));
+  }
+
+  int bits_of(const Tensor& tensor) const {
+    switch (options_.weights) {
+      case WeightQuantization::W8: return 8;
+      case WeightQuantization::W4: return 4;
+      case WeightQuantization::Auto: return tensor.dtype == DType::Q4_0 ? 4 : 8;
+    }
+    return 8;
+  }
+
+  MatrixLayout layout_of(const Tensor& tensor, int row_heads, int column_heads) const {
+    const int size = out_.model.head_size;
+    MatrixLayout layout;
+    layout.rows = row_heads > 0 ? lay_out_heads(row_heads, size, width_)
+                                : pad_features(static_cast<int>(tensor.rows), target_.lanes);
+    layout.columns = column_heads > 0 ? lay_out_heads(column_heads, size, width_)
+                                      : pad_features(static_cast<int>(tensor.cols), target_.lanes);
+    return layout;
+  }
+
+  // Whether every product that reads this norm quantizes its weights here, so that the gain can
+  // be folded into all of them.
+  bool can_fold(const Node& norm) const {
+    for (const Node& node : graph_.nodes) {
+      if (node.inputs.empty() || node.inputs[0] != norm.output) continue;
+      const TensorId id = node.kind() == OpKind::Linear   ? std::get<Linear>(node.op).weight
+                          : node.kind() == OpKind::Logits ? std::get<Logits>(node.op).weight
+                                                          : TensorId{0};
+      const Tensor& tensor = graph_.tensor(id);
+      const WeightScheme& scheme = bits_of(tensor) == 4 ? target_.w4 : target_.w8;
+      const MatrixLayout layout =
+          layout_of(tensor, head_rows_[index(node.output)], 0);
+      if (scheme.group != 0 &&
+          passes_through(tensor, layout, bits_of(tensor), window_of(scheme))) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  std::vector<float> gain_values(const Node& norm) const {
+    const Tensor& tensor = graph_.tensor(std::get<RmsNorm>(norm.op).gain);
+    std::vector<float> gain(tensor.cols);
+    tensor.dequantize_row(0, gain);
+    return gain;
+  }
+
+  // The codes of a value; made once, shared by all products that read it.
+  QValue quantized(ValueId id) {
+    Known& k = known_[index(id)];
+    if (k.quantized >= 0) return k.quantized;
+    QQuantize op;
+    op.width = static_cast<int>(graph_.value(id).width);
+    QValue input = k.value;
+    if (k.norm) {
+      op.normalize = true;
+      op.eps = std::get<RmsNorm>(k.norm->op).eps;
+      input = k.norm_input;
+      if (!can_fold(*k.norm)) {
+        std::vector<float> gain = gain_values(*k.norm);
+        gain.resize(padded(gain.size()), 0.0f);
+        k.gain = op.gain = static_cast<int>(out_.gains.size());
+        out_.gains.push_back(std::move(gain));
+      }
+    }
+    k.quantized = add(graph_.value(id).name + ".codes", op, {input}, out_.value_widths[input]);
+    return k.quantized;
+  }
+
+  void convert_linear(const Node& node, TensorId weight) {
+    const Tensor& tensor = graph_.tensor(weight);
+    const ValueId input = node.inputs[0];
+    const QValue codes = quantized(input);
+    const Known& source = known_[index(input)];
+    MatrixQuantization how;
+    how.bits = bits_of(tensor);
+    const WeightScheme& scheme = how.bits == 4 ? target_.w4 : target_.w8;
+    how.window = window_of(scheme);
+    how.per_channel = scheme.group == 0;
+    std::vector<float> gain;
+    if (source.norm && source.gain < 0) {
+      gain = gain_values(*source.norm);
+      how.column_gain = &gain;
+    }
+    const MatrixLayout layout =
+        layout_of(tensor, head_rows_[index(node.output)], head_columns_[index(input)]);
+    double loss = 0;
+    QuantizedMatrix matrix = quantize_matrix(tensor, layout, how, &loss);
+    matrix.name = node.name;
+    if (tensor.dtype != DType::F32 && tensor.dtype != DType::F16 && tensor.dtype != DType::BF16 &&
+        loss > 0) {
+      char text[160];
+      std::snprintf(text, sizeof text, "%s: %s blocks requantized to w%d, relative error %.5f",
+                    node.name.c_str(), std::string(to_string(tensor.dtype)).c_str(), how.bits, loss);
+      out_.notes.emplace_back(text);
+      out_.requantization_loss = std::max(out_.requantization_loss, loss);
+    }
+    QLinear op;
+    op.matrix = static_cast<QMatrix>(out_.matrices.size());
+    const int rows = matrix.rows;
+    out_.matrices.push_back(std::move(matrix));
+    std::vector<QValue> inputs = {codes};
+    if (residual_of_[index(node.output)] >= 0) {
+      op.has_residual = true;
+      inputs.push_back(known_[residual_of_[index(node.output)]].value);
+    }
+    known_[index(node.output)].value = add(node.name, op, std::move(inputs), rows);
+  }
+
+  void convert_attention(const Node& node) {
+    const auto& source = std::get<Attention>(node.op);
+    QAttention op;
+    op.layer = static_cast<int>(source.layer);
+    op.heads = static_cast<int>(source.heads);
+    op.kv_heads = static_cast<int>(source.kv_heads);
+    op.head_size = static_cast<int>(source.head_dim);
+    op.head_width = width_;
+    op.score_constant = score_constant(op.head_size);
+    const double expected = 1 / std::sqrt(static_cast<double>(op.head_size));
+    if (std::abs(source.scale - expected) > 1e-6 * expected) {
+      return problem(node, "has a score scale that is not 1/sqrt(head size)");
+    }
+    if (out_.cosine.empty()) make_rotary();
+    std::vector<QValue> inputs;
+    for (ValueId id : node.inputs) inputs.push_back(known_[index(id)].value);
+    known_[index(node.output)].value =
+        add(node.name, op, std::move(inputs), op.heads * op.head_width);
+  }
+
+  void make_rotary() {
+    const int half = out_.model.head_size / 2, padded_half = width_ / 2;
+    out_.rotary_width = padded_half;
+    const RotaryTable table =
+        make_rotary_table(options_.context, out_.model.head_size, graph_.facts.rope_theta);
+    out_.cosine.assign(static_cast<size_t>(options_.context) * padded_half, 0.0f);
+    out_.sine.assign(out_.cosine.size(), 0.0f);
+    for (int p = 0; p < options_.context; ++p) {
+      std::copy_n(&table.cosine[static_cast<size_t>(p) * half], half,
+                  &out_.cosine[static_cast<size_t>(p) * padded_half]);
+      std::copy_n(&table.sine[static_cast<size_t>(p) * half], half,
+                  &out_.sine[static_cast<size_t>(p) * padded_half]);
+    }
+  }
+
+  int padded(size_t features) const {
+    return static_cast<int>((features + target_.lanes - 1) / target_.lanes * target_.lanes);
+  }
+
+  QValue add(std::string name, QOp op, std::vector<QValue> inputs, int width) {
+    QNode node{std::move(name), std::move(op), std::move(inputs), -1};
+    if (width > 0) {
+      node.output = static_cast<QValue>(out_.value_widths.size());
+      out_.value_widths.push_back(width);
+    }
+    out_.nodes.push_back(std::move(node));
+    return out_.nodes.back().output;
+  }
+
+  void problem(const Node& node, const std::string& text) {
+    problems_ += "\n  " + node.name + " " + text;
+  }
+
+  const Graph& graph_;
+  const Target& target_;
+  QuantizeOptions options_;
+  QuantizedGraph out_;
+  std::vector<Known> known_;        // by float value
+  std::vector<int> residual_of_;    // by float value: the residual its Linear adds, or -1
+  std::vector<int> head_rows_;      // by float value: heads, if its features are laid out by head
+  std::vector<int> head_columns_;   // the same, for values read as K
+  int width_ = 0;
+  std::string problems_;
+};
+
+}  // namespace
+
+Result<WeightQuantization> parse_quantization(std::string_view text) {
+  if (text == "auto" || text.empty()) return WeightQuantization::Auto;
+  if (text == "w8") return WeightQuantization::W8;
+  if (text == "w4") return WeightQuantization::W4;
+  return Error{ErrorCode::InvalidArgument,
+               "unknown quantization '" + std::string(text) + "'; expected auto, w8 or w4", "-q"};
+}
+
+Result<QuantizedGraph> quantize_graph(const Graph& graph, const Target& target,
+                                      const QuantizeOptions& options) {
+  TRY_STATUS(verify(graph));
+  CHECK(options.context > 0 && options.context % target.lanes == 0);
+  return Quantizer(graph, target, options).run();
+}
+
+}  // namespace pianola

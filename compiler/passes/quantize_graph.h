@@ -1,0 +1,29 @@
+// Float graph -> quantized graph: picks a scheme per matrix, folds norm gains, lays heads out,
+// quantizes, and fuses residual additions into the product that feeds them.
+#pragma once
+
+#include <string_view>
+
+#include "compiler/graph/graph.h"
+#include "compiler/passes/quantized_graph.h"
+#include "isa/target.h"
+
+namespace pianola {
+
+// How weights are quantized. Auto keeps Q4_0 tensors at 4 bits and takes 8 bits for all others.
+enum class WeightQuantization { Auto, W8, W4 };
+
+// "auto", "w8", "w4"; anything else is an error that lists them.
+Result<WeightQuantization> parse_quantization(std::string_view text);
+
+struct QuantizeOptions {
+  WeightQuantization weights = WeightQuantization::Auto;
+  int context = 0;  // positions of the rotary tables and the cache; a multiple of lanes
+};
+
+// `graph` must be verified. Unsupported: an odd head size, a node pattern that is not a decoder of
+// the supported kind (all reported at once).
+Result<QuantizedGraph> quantize_graph(const Graph& graph, const Target& target,
+                                      const QuantizeOptions& options);
+
+}  // namespace pianola

@@ -1,0 +1,313 @@
+#include "scheduler/compress_instructions.h"
+
+#include <algorithm>
+#include <optional>
+
+namespace pianola {
+namespace {
+
+constexpr int kCountMax[3] = {256, 256, 1024};
+constexpr int64_t kPeriodMax[3] = {255, 4095, 65535};
+
+bool fits(int64_t value, int bits) {
+  return value >= -(int64_t{1} << (bits - 1)) && value < int64_t{1} << (bits - 1);
+}
+
+// The fields of an instruction that move with the iterations, as value and steps per level. A null
+// step means that the field cannot step at that level; bits is the width of a step.
+struct Walk {
+  int64_t value;
+  int32_t* step[3];
+  int bits;
+};
+
+struct Walks {
+  std::array<Walk, 2> items;
+  int count = 0;
+  void add(int64_t value, int32_t* s1, int32_t* s2, int32_t* s3, int bits) {
+    items[count++] = {value, {s1, s2, s3}, bits};
+  }
+};
+
+Walks walks_of(MemInstruction& m) {
+  Walks w;
+  w.add(m.address, &m.s1, &m.s2, &m.s3, 16);
+  return w;
+}
+Walks walks_of(VxmInstruction& v) {
+  Walks w;
+  w.add(v.acc, &v.acc_s1, &v.acc_s2, &v.acc_s3, 6);
+  w.add(v.select_imm, &v.select_s1, &v.select_s2, nullptr, 10);
+  return w;
+}
+Walks walks_of(MxmLoadInstruction& l) {
+  Walks w;
+  w.add(l.row, &l.row_s1, &l.row_s2, &l.row_s3, 10);
+  return w;
+}
+Walks walks_of(MxmMacInstruction& m) {
+  Walks w;
+  w.add(m.acc, &m.acc_s1, &m.acc_s2, &m.acc_s3, 7);
+  return w;
+}
+Walks walks_of(SxmInstruction& s) {
+  Walks w;
+  w.add(s.amount, &s.amount_s1, nullptr, nullptr, 10);
+  return w;
+}
+Walks walks_of(PortRecvInstruction&) { return {}; }
+Walks walks_of(PortSendInstruction&) { return {}; }
+
+Walks walks_of(AnyInstruction& instruction) {
+  return std::visit([](auto& i) { return walks_of(i); }, instruction);
+}
+
+void set_value(MemInstruction& m, int, int64_t v) { m.address = static_cast<uint32_t>(v); }
+void set_value(VxmInstruction& x, int item, int64_t v) {
+  if (item == 0) {
+    x.acc = static_cast<uint32_t>(v);
+  } else {
+    x.select_imm = static_cast<int32_t>(v);
+  }
+}
+void set_value(MxmLoadInstruction& l, int, int64_t v) { l.row = static_cast<uint32_t>(v); }
+void set_value(MxmMacInstruction& m, int, int64_t v) { m.acc = static_cast<uint32_t>(v); }
+void set_value(SxmInstruction& s, int, int64_t v) { s.amount = static_cast<int32_t>(v); }
+void set_value(PortRecvInstruction&, int, int64_t) {}
+void set_value(PortSendInstruction&, int, int64_t) {}
+
+// What an iteration's index does to fields that name a level.
+struct Resolve {
+  const std::array<int, 3>& count;
+  const std::array<int, 3>& index;
+
+  template <typename I>
+  void operator()(I&) const {}
+  void operator()(MemInstruction& m) const {
+    if (m.op != MemOp::WriteLane) return;
+    m.lane += m.lane_step * static_cast<uint32_t>(index[0]);
+    m.lane_step = 0;
+  }
+  void operator()(VxmInstruction& v) const {
+    if (v.first != VxmFirst::Never) {
+      if (index[static_cast<int>(v.first) - 1] == 0) v.acc_op = VxmAccOp::Load;
+      v.first = VxmFirst::Never;
+    }
+    if (v.emit != VxmEmit::Always) {
+      const int level = static_cast<int>(v.emit) - 1;
+      v.emit = VxmEmit::Always;
+      if (index[level] != count[level] - 1) {
+        v.out_format = VxmOutFormat::None;
+        v.out_source = VxmOutSource::V;
+        v.out_dirs = v.out_stream = 0;
+      }
+    }
+  }
+  void operator()(MxmMacInstruction& m) const {
+    if (m.swap == MxmMacSwap::Level1) {
+      m.swap = index[0] == 0 ? MxmMacSwap::Always : MxmMacSwap::Never;
+    }
+    if (m.clear == MxmMacClear::Level2) {
+      m.clear = index[1] == 0 ? MxmMacClear::Always : MxmMacClear::Never;
+    }
+    if (m.emit == MxmMacEmit::Level2) {
+      const bool last = index[1] == count[1] - 1;
+      m.emit = last ? MxmMacEmit::Always : MxmMacEmit::Never;
+      if (!last) {
+        m.out_dir = Direction::East;
+        m.out_stream = 0;
+      }
+    }
+  }
+};
+
+// Fields that name a level of one iteration say the same without it.
+struct DropTrivialLevels {
+  const std::array<int, 3>& count;
+
+  template <typename I>
+  void operator()(I&) const {}
+  void operator()(VxmInstruction& v) const {
+    if (v.first != VxmFirst::Never && count[static_cast<int>(v.first) - 1] == 1) {
+      v.first = VxmFirst::Never;
+      v.acc_op = VxmAccOp::Load;
+    }
+    if (v.emit != VxmEmit::Always && count[static_cast<int>(v.emit) - 1] == 1) {
+      v.emit = VxmEmit::Always;
+    }
+  }
+  void operator()(MxmMacInstruction& m) const {
+    if (m.swap == MxmMacSwap::Level1 && count[0] == 1) m.swap = MxmMacSwap::Always;
+    if (m.clear == MxmMacClear::Level2 && count[1] == 1) m.clear = MxmMacClear::Always;
+    if (m.emit == MxmMacEmit::Level2 && count[1] == 1) m.emit = MxmMacEmit::Always;
+  }
+};
+
+void normalize(PlacedInstruction& p) {
+  std::visit(DropTrivialLevels{p.count}, p.instruction);
+  Walks walks = walks_of(p.instruction);
+  for (int level = 0; level < 3; ++level) {
+    if (p.count[level] > 1) continue;
+    p.period[level] = 0;
+    for (int i = 0; i < walks.count; ++i) {
+      if (walks.items[i].step[level]) *walks.items[i].step[level] = 0;
+    }
+  }
+}
+
+void expand(const PlacedInstruction& p, std::vector<PlacedInstruction>& out) {
+  for (int i3 = 0; i3 < p.count[2]; ++i3) {
+    for (int i2 = 0; i2 < p.count[1]; ++i2) {
+      for (int i1 = 0; i1 < p.count[0]; ++i1) {
+        PlacedInstruction one = p;
+        const std::array<int, 3> index{i1, i2, i3};
+        one.first = p.first + i1 * p.period[0] + i2 * p.period[1] + i3 * p.period[2];
+        one.count = {1, 1, 1};
+        one.period = {0, 0, 0};
+        std::visit(Resolve{p.count, index}, one.instruction);
+        Walks walks = walks_of(one.instruction);
+        for (int i = 0; i < walks.count; ++i) {
+          int64_t value = walks.items[i].value;
+          for (int level = 0; level < 3; ++level) {
+            int32_t* step = walks.items[i].step[level];
+            if (!step) continue;
+            value += int64_t{*step} * index[level];
+            *step = 0;
+          }
+          std::visit([&](auto& instruction) { set_value(instruction, i, value); },
+                     one.instruction);
+        }
+        out.push_back(std::move(one));
+      }
+    }
+  }
+}
+
+// True if the two differ in nothing but the values that walk.
+bool same_shape(const AnyInstruction& a, const AnyInstruction& b) {
+  if (a.index() != b.index()) return false;
+  AnyInstruction copy = b;
+  AnyInstruction reference = a;
+  const Walks walks = walks_of(reference);
+  for (int i = 0; i < walks.count; ++i) {
+    std::visit([&](auto& instruction) { set_value(instruction, i, walks.items[i].value); }, copy);
+  }
+  return copy == a;
+}
+
+// The level at which a run can grow: above all levels in use.
+int growth_level(const PlacedInstruction& p) {
+  if (p.count[2] > 1) return 3;
+  if (p.count[1] > 1) return 2;
+  return p.count[0] > 1 ? 1 : 0;
+}
+
+bool names_level(const AnyInstruction& instruction, int level) {
+  if (const auto* v = std::get_if<VxmInstruction>(&instruction)) {
+    return (v->first != VxmFirst::Never && static_cast<int>(v->first) - 1 == level) ||
+           (v->emit != VxmEmit::Always && static_cast<int>(v->emit) - 1 == level);
+  }
+  if (const auto* m = std::get_if<MxmMacInstruction>(&instruction)) {
+    return (level == 0 && m->swap == MxmMacSwap::Level1) ||
+           (level == 1 && (m->clear == MxmMacClear::Level2 || m->emit == MxmMacEmit::Level2));
+  }
+  if (const auto* m = std::get_if<MemInstruction>(&instruction)) {
+    return m->op == MemOp::WriteLane && level == 0;
+  }
+  return false;
+}
+
+// Grows runs of `level`: a run is `run`, repeated. Items must be sorted.
+std::vector<PlacedInstruction> grow(const std::vector<PlacedInstruction>& items, int level) {
+  std::vector<PlacedInstruction> out;
+  size_t i = 0;
+  while (i < items.size()) {
+    PlacedInstruction run = items[i];
+    size_t next = i + 1;
+    if (growth_level(run) <= level && !names_level(run.instruction, level)) {
+      while (next < items.size() && run.count[level] < kCountMax[level]) {
+        const PlacedInstruction& item = items[next];
+        const PlacedInstruction& head = items[i];
+        if (item.count != head.count || item.period != head.period ||
+            !same_shape(head.instruction, item.instruction)) {
+          break;
+        }
+        const int64_t period = item.first - items[next - 1].first;
+        if (period > kPeriodMax[level] || period <= head.last() - head.first) break;
+        if (run.count[level] > 1 && period != run.period[level]) break;
+        AnyInstruction a = items[next - 1].instruction, b = item.instruction;
+        const Walks from = walks_of(a), to = walks_of(b);
+        Walks steps = walks_of(run.instruction);
+        bool regular = true;
+        for (int w = 0; w < steps.count; ++w) {
+          const int64_t delta = to.items[w].value - from.items[w].value;
+          int32_t* step = steps.items[w].step[level];
+          if (!step) {
+            regular = regular && delta == 0;
+          } else if (run.count[level] > 1) {
+            regular = regular && delta == *step;
+          } else {
+            regular = regular && fits(delta, steps.items[w].bits);
+          }
+        }
+        if (!regular) break;
+        if (run.count[level] == 1) {
+          for (int w = 0; w < steps.count; ++w) {
+            if (int32_t* step = steps.items[w].step[level]) {
+              *step = static_cast<int32_t>(to.items[w].value - from.items[w].value);
+            }
+          }
+          run.period[level] = period;
+        }
+        ++run.count[level];
+        ++next;
+      }
+    }
+    out.push_back(std::move(run));
+    i = next;
+  }
+  return out;
+}
+
+bool within_limits(const PlacedInstruction& p) {
+  for (int level = 0; level < 3; ++level) {
+    if (p.count[level] > kCountMax[level] || p.period[level] > kPeriodMax[level]) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+std::vector<PlacedInstruction> compress_queue(std::vector<PlacedInstruction> instructions) {
+  const auto earlier = [](const PlacedInstruction& a, const PlacedInstruction& b) {
+    return a.first < b.first;
+  };
+  std::sort(instructions.begin(), instructions.end(), earlier);
+  std::vector<PlacedInstruction> sequence;
+  size_t i = 0;
+  while (i < instructions.size()) {
+    size_t end = i + 1;
+    int64_t last = instructions[i].last();
+    while (end < instructions.size() && instructions[end].first <= last) {
+      last = std::max(last, instructions[end].last());
+      ++end;
+    }
+    if (end == i + 1 && within_limits(instructions[i])) {
+      normalize(instructions[i]);
+      sequence.push_back(std::move(instructions[i]));
+    } else {
+      std::vector<PlacedInstruction> issues;
+      for (size_t k = i; k < end; ++k) expand(instructions[k], issues);
+      std::sort(issues.begin(), issues.end(), earlier);
+      issues = grow(issues, 0);
+      issues = grow(issues, 1);
+      sequence.insert(sequence.end(), std::make_move_iterator(issues.begin()),
+                      std::make_move_iterator(issues.end()));
+    }
+    i = end;
+  }
+  sequence = grow(sequence, 1);
+  return grow(sequence, 2);
+}
+
+}  // namespace pianola

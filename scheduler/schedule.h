@@ -1,0 +1,62 @@
+// Vector program -> schedule -> instruction words.
+//
+//   allocate_memory   arrays get addresses (lifetimes in program order)
+//   place_operations  each operation gets its cycles, streams and accumulators: earliest place where
+//                     nothing collides (reservation tables), in program order
+//   encode_schedule   per queue: runs that interleave are cut, neighbours merged; then dispatch slots
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "isa/instructions.h"
+#include "isa/target.h"
+#include "scheduler/vector_program.h"
+
+namespace pianola {
+
+using AnyInstruction = std::variant<MemInstruction, VxmInstruction, MxmLoadInstruction,
+                                    MxmMacInstruction, SxmInstruction, PortRecvInstruction,
+                                    PortSendInstruction>;
+
+// An instruction with its place. Times count from the schedule's own cycle 0; `timing` inside the
+// instruction is filled in by encode_schedule.
+struct PlacedInstruction {
+  int queue = 0;
+  uint32_t mask = 1;
+  int64_t first = 0;           // cycle of iteration (0, 0, 0)
+  std::array<int, 3> count{1, 1, 1};
+  std::array<int64_t, 3> period{0, 0, 0};
+  AnyInstruction instruction;
+
+  int64_t last() const {
+    return first + (count[0] - 1) * period[0] + (count[1] - 1) * period[1] +
+           (count[2] - 1) * period[2];
+  }
+};
+
+struct Schedule {
+  std::vector<PlacedInstruction> instructions;
+  int64_t end = 0;  // no effect later than this cycle
+  // For people: where each operation went.
+  struct Placement {
+    int operation;
+    int64_t first;
+  };
+  std::vector<Placement> placements;
+};
+
+struct EncodedEntry {
+  std::vector<Word> words;
+  uint64_t cycles = 0;
+  int peak_queue_occupancy = 0;
+};
+
+// Errors: OutOfRange with the resource, the array and what to change.
+Status allocate_memory(VectorProgram& program, const Target& target);
+Result<Schedule> place_operations(const VectorProgram& program, const Target& target);
+Result<EncodedEntry> encode_schedule(Schedule schedule, const Target& target);
+
+}  // namespace pianola

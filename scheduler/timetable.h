@@ -1,0 +1,112 @@
+// Reservation tables: which cycles of a resource are taken. A resource is one row of bits, one per
+// cycle; stream registers are kept by diagonal, because a value that moves one position per cycle
+// keeps (cycle - position) constant going east and (cycle + position) going west.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+
+#include "isa/instructions.h"
+#include "isa/target.h"
+
+namespace pianola {
+
+// One bit per cycle; cycles beyond the end are free.
+class BitRow {
+ public:
+  bool test(int64_t cycle) const {
+    const size_t word = static_cast<size_t>(cycle) >> 6;
+    return word < bits_.size() && (bits_[word] >> (cycle & 63) & 1);
+  }
+  void set(int64_t cycle) {
+    const size_t word = static_cast<size_t>(cycle) >> 6;
+    if (word >= bits_.size()) bits_.resize(word + word / 2 + 64);
+    bits_[word] |= uint64_t{1} << (cycle & 63);
+  }
+  void clear(int64_t cycle) { bits_[static_cast<size_t>(cycle) >> 6] &= ~(uint64_t{1} << (cycle & 63)); }
+
+ private:
+  std::vector<uint64_t> bits_;
+};
+
+// The stream registers of the machine. A value occupies the positions behind its driver up to its
+// last reader.
+class StreamTable {
+ public:
+  StreamTable(int positions, int streams)
+      : positions_(positions), streams_(streams), rows_(2 * static_cast<size_t>(streams)) {}
+
+  int streams() const { return streams_; }
+  bool is_free(Direction dir, int stream, int from, int to, int64_t drive_cycle) const {
+    const auto& row = rows_[row_index(dir, stream)];
+    const size_t at = diagonal(dir, from, drive_cycle);
+    return at >= row.size() || (row[at] & hops(from, to)) == 0;
+  }
+  void reserve(Direction dir, int stream, int from, int to, int64_t drive_cycle) {
+    auto& row = rows_[row_index(dir, stream)];
+    const size_t at = diagonal(dir, from, drive_cycle);
+    if (at >= row.size()) row.resize(at + at / 2 + 64);
+    row[at] |= hops(from, to);
+  }
+  void release(Direction dir, int stream, int from, int to, int64_t drive_cycle) {
+    rows_[row_index(dir, stream)][diagonal(dir, from, drive_cycle)] &= ~hops(from, to);
+  }
+
+ private:
+  size_t row_index(Direction dir, int stream) const {
+    return static_cast<size_t>(stream) * 2 + (dir == Direction::West);
+  }
+  size_t diagonal(Direction dir, int from, int64_t cycle) const {
+    return static_cast<size_t>(dir == Direction::East ? cycle - from + positions_ : cycle + from);
+  }
+  // Bits of the positions after `from` up to `to`.
+  static uint64_t hops(int from, int to) {
+    const int low = from < to ? from + 1 : to, high = from < to ? to : from - 1;
+    return ((uint64_t{2} << high) - 1) & ~((uint64_t{1} << low) - 1);
+  }
+
+  int positions_, streams_;
+  std::vector<std::vector<uint64_t>> rows_;
+};
+
+// A leaky bucket: what a port may move. Starts full; events come in order of cycles.
+class PortBucket {
+ public:
+  PortBucket(int64_t rate, int64_t depth) : rate_(rate), depth_(depth), level_(depth) {}
+
+  // Bytes that may be taken in `cycle`, given all takes so far.
+  int64_t level_at(int64_t cycle) const {
+    return std::min(depth_, level_ + (cycle - cycle_) * rate_);
+  }
+  void take(int64_t cycle, int64_t bytes) {
+    level_ = level_at(cycle) - bytes;
+    cycle_ = cycle;
+  }
+
+ private:
+  int64_t rate_, depth_, level_, cycle_ = 0;
+};
+
+// Everything that can be taken.
+struct Timetable {
+  explicit Timetable(const Target& target);
+
+  struct Bank {
+    BitRow reads, writes;
+  };
+  struct Slice {
+    BitRow read_queue, write_queue;
+    Bank banks[2];
+  };
+  struct Chain {
+    BitRow issue, middle, back;  // entry of the pass, of mul3, of combine
+  };
+  StreamTable streams;
+  std::vector<Slice> slices;
+  std::vector<Chain> chains;
+  std::vector<BitRow> sxm;
+  PortBucket tape, kv_in, kv_out, host_out;
+};
+
+}  // namespace pianola

@@ -1,0 +1,142 @@
+// Vector operations: what the machine must do for one entry, in program order, without times, streams or
+// addresses. The lowering writes this; the scheduler places it.
+//
+// An operation is a loop nest of up to three levels (i1 innermost) over vectors. Arrays are runs of
+// vectors in MEM; an ArrayRef walks one with a step per level. Program order fixes the order of
+// tape, KV and host vectors and of tiles per MXM; everything else is ordered by its data alone.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "isa/instructions.h"
+#include "isa/roll.h"
+
+namespace pianola {
+
+using ArrayId = int;
+
+// Where an array lives: a *home* is a group of four slices that can be read in one cycle (slices of one
+// MEM position, or of neighbours where positions hold fewer); see homes_of().
+struct Array {
+  std::string name;
+  int home = 0;
+  int bank = 0;
+  int slice = 0;    // first slice within the home
+  int streams = 1;  // slices that together hold one vector: 1 (bytes), 2 (fp16) or 4 (fp32)
+  int vectors = 0;
+  // Rows of a cache: `copies` slices each hold every vector, so that as many rows can be read at once.
+  // streams is 1; a write goes to all copies.
+  int copies = 1;
+  bool persistent = false;  // keeps its contents between launches
+  // Filled in by allocate_memory: word address of vector 0.
+  int address = -1;
+};
+
+struct ArrayRef {
+  ArrayId array = -1;
+  int index = 0;           // vector of iteration (0, 0, 0)
+  std::array<int, 3> step{};  // per level
+  int reg = 0;             // launch register added to the index
+  int lane_reg = 0;        // writes: launch register of the lane; 0: whole vectors
+  int lane_step = 0;       // lanes per iteration of level 1
+};
+
+struct Nest {
+  std::array<int, 3> count{1, 1, 1};
+  int64_t iterations() const { return int64_t{1} * count[0] * count[1] * count[2]; }
+};
+
+// Accumulators of a VXM chain that belong together, from the first operation that names the group to
+// the one that closes it.
+using AccumulatorGroup = int;
+
+enum class OperandSource : uint8_t { None, Array, Mxm, Tape, Kv };
+
+struct Operand {
+  OperandSource source = OperandSource::None;
+  VxmFormat format = VxmFormat::None;
+  ArrayRef ref;
+};
+
+// One VXM pass per iteration.
+struct VxmOperation {
+  std::string name;
+  Nest nest;
+  Operand x, y, z;
+  // The pass: every field but timing, streams, formats of operands and accumulator numbers.
+  VxmInstruction pass;
+  AccumulatorGroup group = -1;
+  int accumulator = 0;                // first one, within the group
+  std::array<int, 3> accumulator_step{};
+  bool closes_group = false;
+  int chain = 0;
+  std::vector<ArrayRef> writes;       // all take the output
+  bool to_host = false, to_kv = false;
+};
+
+enum class TileSource : uint8_t { Tape, Array };
+
+// Tiles through one MXM: for each window, `tiles` tiles are loaded; each takes `activations` vectors; the
+// sums of a window go to the consumers, which split the activations among themselves.
+struct MatmulOperation {
+  std::string name;
+  int mxm = 0;
+  int activations = 1;   // vectors per tile
+  int tiles = 1;         // per window
+  int windows = 1;
+  MxmLoadFormat format{};
+  MxmLoadOrientation orientation{};
+  TileSource source = TileSource::Tape;
+  // Array: vectors of a tile are rows index + i; step[0] unused, step[1] per tile, step[2] per window.
+  ArrayRef rows;
+  ArrayRef activation;   // step: per activation, per tile, per window
+  // Consumers: nest.count[0] activations each (in order), nest.count[1] == windows. x is the sum.
+  std::vector<VxmOperation> consumers;
+};
+
+enum class CopySource : uint8_t { Tape, Kv };
+
+// Vectors of a port into an array: array.streams vectors per iteration.
+struct CopyInOperation {
+  std::string name;
+  CopySource source = CopySource::Tape;
+  Nest nest;
+  ArrayRef destination;
+};
+
+// An array's vectors out of the KV port.
+struct CopyOutOperation {
+  std::string name;
+  Nest nest;
+  ArrayRef source;
+};
+
+// A move between lanes.
+struct SxmOperation {
+  std::string name;
+  Nest nest;
+  ArrayRef source;
+  SxmInstruction move;  // op, amount, segment
+  ArrayRef destination;
+};
+
+using VectorOperation = std::variant<VxmOperation, MatmulOperation, CopyInOperation,
+                                     CopyOutOperation, SxmOperation>;
+
+struct VectorProgram {
+  std::vector<Array> arrays;
+  std::vector<int> accumulator_groups;  // size of each group
+  std::vector<VectorOperation> operations;
+  std::vector<RegisterDeclaration> registers;
+};
+
+std::string to_text(const VectorProgram& program);
+
+// The homes of a target: for each, its four global slice numbers, west to east.
+std::vector<std::array<int, 4>> homes_of(const Target& target);
+
+}  // namespace pianola
