@@ -68,7 +68,7 @@ module mxm_array #(
   // The dot products of one activation vector with all rows of a bank, added to sums.
   task automatic multiply(const ref logic [7:0] weights[0:2*TileSize-1],
                           input int unsigned tile_base, input logic [VectorW-1:0] x,
-                          input logic [Lanes*32-1:0] sums, output logic [Lanes*32-1:0] y);
+                          input logic [Pitch*32-1:0] sums, output logic [Pitch*32-1:0] y);
     /*verilator no_inline_task*/
     int unsigned k;
     int unsigned o;
@@ -86,11 +86,11 @@ module mxm_array #(
 
   // Weight `part` of every byte, sign-extended.
   task automatic unpack_weights(input logic [VectorW-1:0] bytes, input logic [1:0] format,
-                                input int unsigned part, output logic [VectorW-1:0] weights);
+                                input int unsigned part, output logic [Pitch*8-1:0] weights);
     /*verilator no_inline_task*/
     int unsigned j;
     logic [31:0] word;
-    weights = bytes;
+    weights = (Pitch * 8)'(bytes);
     if (format == pianola_pkg::MxmLoadFormatInt4) begin
       for (j = 0; j < Lanes / 4; j = j + 1) begin
         word = (bytes[j*32+:32] >> (part * 4)) & 32'h0f0f0f0f;
@@ -105,7 +105,9 @@ module mxm_array #(
   endtask
 
   // Four streams of bytes from sums.
-  task automatic split_bytes(input logic [Lanes*32-1:0] sums, output logic [4*VectorW-1:0] y);
+  task automatic split_bytes(input logic [Pitch*32-1:0] sums, output logic [Pitch*8-1:0] y0,
+                             output logic [Pitch*8-1:0] y1, output logic [Pitch*8-1:0] y2,
+                             output logic [Pitch*8-1:0] y3);
     /*verilator no_inline_task*/
     int unsigned j;
     logic [31:0] b0;
@@ -117,10 +119,10 @@ module mxm_array #(
       b1 = sums[j*128+32+:32];
       b2 = sums[j*128+64+:32];
       b3 = sums[j*128+96+:32];
-      y[j*32+:32] = {b3[7:0], b2[7:0], b1[7:0], b0[7:0]};
-      y[VectorW+j*32+:32] = {b3[15:8], b2[15:8], b1[15:8], b0[15:8]};
-      y[2*VectorW+j*32+:32] = {b3[23:16], b2[23:16], b1[23:16], b0[23:16]};
-      y[3*VectorW+j*32+:32] = {b3[31:24], b2[31:24], b1[31:24], b0[31:24]};
+      y0[j*32+:32] = {b3[7:0], b2[7:0], b1[7:0], b0[7:0]};
+      y1[j*32+:32] = {b3[15:8], b2[15:8], b1[15:8], b0[15:8]};
+      y2[j*32+:32] = {b3[23:16], b2[23:16], b1[23:16], b0[23:16]};
+      y3[j*32+:32] = {b3[31:24], b2[31:24], b1[31:24], b0[31:24]};
     end
   endtask
 
@@ -128,7 +130,7 @@ module mxm_array #(
   /* verilator lint_off UNUSEDSIGNAL */  // weights is used by reference only
   // W[o][k] of bank b is weights[(b * Pitch + k) * Pitch + o].
   logic [7:0] weights[0:2*TileSize-1];
-  logic [Lanes*32-1:0] accumulators[0:Accumulators-1];
+  logic [Pitch*32-1:0] accumulators[0:Accumulators-1];
   logic [4*VectorW-1:0] waiting[0:Depth-1];
   logic [4*VectorW-1:0] out_q;
   logic bank_q;
@@ -138,10 +140,10 @@ module mxm_array #(
   int unsigned per_byte;
   int unsigned row;
   int unsigned base;
-  logic [VectorW-1:0] vector;
-  logic [Lanes*32-1:0] sums;
-  logic [Lanes*32-1:0] updated;
-  logic [4*VectorW-1:0] split;
+  logic [Pitch*8-1:0] vector;
+  logic [Pitch*32-1:0] sums;
+  logic [Pitch*32-1:0] updated;
+  logic [Pitch*8-1:0] split0, split1, split2, split3;
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni || start_i) begin
@@ -159,8 +161,9 @@ module mxm_array #(
                            : east_i[32'(mac_stream_i)*VectorW+:VectorW], sums, updated);
         accumulators[acc_i] = updated;
         if (emit_i) begin
-          split_bytes(updated, split);
-          waiting[slot_q] = split;
+          split_bytes(updated, split0, split1, split2, split3);
+          waiting[slot_q] = {split3[VectorW-1:0], split2[VectorW-1:0], split1[VectorW-1:0],
+                             split0[VectorW-1:0]};
         end
       end
       if (load_i) begin

@@ -31,3 +31,22 @@ foreach(lanes 4 16)
 endforeach()
 pianola_add_test(mxm_test units ${CMAKE_CURRENT_LIST_DIR}/mxm_test.cc
   LIBRARIES pianola_isa unit_mxm4 unit_mxm16 unit_mxm32 unit_mxm_synthesis4 unit_mxm_synthesis16)
+
+foreach(lanes 4 16 32 128)
+  pianola_verilated_unit(sxm${lanes} sxm ${lanes} sxm)
+endforeach()
+pianola_add_test(sxm_test units ${CMAKE_CURRENT_LIST_DIR}/sxm_test.cc
+  LIBRARIES pianola_isa unit_sxm4 unit_sxm16 unit_sxm32 unit_sxm128)
+
+set(vxm_sources special_function_pkg vxm_math_pkg vxm_chain)
+foreach(lanes 4 16 32)
+  pianola_verilated_unit(vxm${lanes} vxm_chain ${lanes} ${vxm_sources})
+endforeach()
+pianola_verilated_unit(vxm_small16 vxm_chain 16 ${vxm_sources} PARAMETERS -GStages=0)
+pianola_add_test(vxm_test units ${CMAKE_CURRENT_LIST_DIR}/vxm_test.cc
+  LIBRARIES pianola_isa unit_vxm4 unit_vxm16 unit_vxm32 unit_vxm_small16)
+
+# Not a test: cycles a second of each unit alone.
+add_executable(units_speed EXCLUDE_FROM_ALL ${CMAKE_CURRENT_LIST_DIR}/units_speed.cc)
+target_link_libraries(units_speed PRIVATE pianola_options pianola_isa
+  unit_mxm16 unit_mxm32 unit_sxm16 unit_sxm32 unit_vxm16 unit_vxm32)
