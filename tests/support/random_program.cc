@@ -80,10 +80,11 @@ class Author {
   std::optional<Operand> from_move(int position, int64_t when, int count, const Timing& timing,
                                    int depth);
   std::optional<Operand> from_transposer(int position, int64_t when, const Timing& timing);
-  std::optional<Operand> from_mac(int position, int64_t when, Timing timing, int depth);
+  std::optional<Operand> from_mac(int unit, int position, int64_t when, Timing timing, int depth);
 
   // Pieces; false if this try came to nothing.
   bool send(int depth);
+  bool send_sums(int mxm);
   bool fill(int slice, int depth);
   bool fill_masked();
   bool write_lane();
@@ -121,6 +122,7 @@ class Author {
     }
     return random_.pick(segments);
   }
+  int random_mxm() { return random_.below(static_cast<int>(target_.mxm_positions.size())); }
   int slice_offset(int slice) const { return slice % target_.slices_per_position; }
   uint32_t slice_stream(uint32_t stream, int slice) const {
     return (stream - static_cast<uint32_t>(slice_offset(slice))) &
@@ -145,12 +147,9 @@ class Author {
 
 Timing Author::random_timing(int issues_max) {
   Timing t;
-  const int levels = random_.below(4);
-  if (levels >= 1) t.n1 = static_cast<uint32_t>(random_.between(1, 7));
-  if (levels >= 2) t.n2 = static_cast<uint32_t>(random_.between(1, 3));
-  if (levels >= 3) t.n3 = static_cast<uint32_t>(random_.between(1, 2));
-  if (levels > 1 && random_.chance(20)) t.n1 = 0;
-  if (levels > 2 && random_.chance(20)) t.n2 = 0;
+  if (random_.chance(55)) t.n1 = static_cast<uint32_t>(random_.between(1, 7));
+  if (random_.chance(40)) t.n2 = static_cast<uint32_t>(random_.between(1, 3));
+  if (random_.chance(30)) t.n3 = static_cast<uint32_t>(random_.between(1, 2));
   if (static_cast<int>(issues_of(t)) > issues_max) t = Timing{.start = 0, .n1 = 2};
   const auto slack = [&] { return static_cast<uint32_t>(random_.chance(50) ? 0 : random_.below(5)); };
   if (t.n1 > 0) t.p1 = 1 + slack();
@@ -195,7 +194,7 @@ std::optional<Operand> Author::need(int position, int64_t when, int count, const
         if (count == 1) operand = from_transposer(position, when, timing);
         break;
       case 8:
-        if (count == 4) operand = from_mac(position, when, timing, depth - 1);
+        if (count == 4) operand = from_mac(random_mxm(), position, when, timing, depth - 1);
         break;
     }
     if (operand) return operand;
@@ -500,12 +499,17 @@ bool Author::mac_fields(MxmMacInstruction& x, int mxm) {
   x.acc = static_cast<uint32_t>(random_.below(accumulators));
   x.acc_s1 = t.n1 == 0 ? 0 : random_.between(-1, 2);
   x.acc_s3 = t.n3 == 0 ? 0 : random_.between(-1, 2);
-  const int low = static_cast<int>(x.acc) + std::min(0, x.acc_s1) * static_cast<int>(t.n1) +
-                  std::min(0, x.acc_s3) * static_cast<int>(t.n3);
-  const int high = static_cast<int>(x.acc) + std::max(0, x.acc_s1) * static_cast<int>(t.n1) +
-                   std::max(0, x.acc_s3) * static_cast<int>(t.n3);
-  if (low < 0 || high >= accumulators) x.acc_s1 = x.acc_s3 = 0;
   const int choice = random_.below(10);
+  // A window of sums keeps its accumulators over level 2.
+  x.acc_s2 = t.n2 == 0 || choice >= 4 ? 0 : random_.between(-1, 2);
+  int low = static_cast<int>(x.acc), high = low;
+  const auto level = [&](int stride, uint32_t n) {
+    (stride < 0 ? low : high) += stride * static_cast<int>(n);
+  };
+  level(x.acc_s1, t.n1);
+  level(x.acc_s2, t.n2);
+  level(x.acc_s3, t.n3);
+  if (low < 0 || high >= accumulators) x.acc_s1 = x.acc_s2 = x.acc_s3 = 0;
   const bool set = reservations_.mxm_accumulator_set(mxm, static_cast<int>(x.acc));
   x.clear = choice < 4 ? MxmMacClear::Always
             : choice < 8 || !set ? MxmMacClear::Level2
@@ -513,8 +517,8 @@ bool Author::mac_fields(MxmMacInstruction& x, int mxm) {
   return true;
 }
 
-std::optional<Operand> Author::from_mac(int position, int64_t when, Timing timing, int depth) {
-  const int unit = random_.below(static_cast<int>(target_.mxm_positions.size()));
+std::optional<Operand> Author::from_mac(int unit, int position, int64_t when, Timing timing,
+                                        int depth) {
   const int place = target_.mxm_positions[static_cast<size_t>(unit)];
   if (place == position) return std::nullopt;
   const Operand out{toward(place, position), stream_for(4)};
@@ -554,6 +558,19 @@ bool Author::send(int depth) {
   x.dir = in->dir;
   x.stream = in->stream;
   add(builder_.queue(random_.chance(80) ? QueueKind::HostSend : QueueKind::KvSend), 0, x);
+  return commit();
+}
+
+// What an MXM emits, as much of it as the port is wide.
+bool Author::send_sums(int mxm) {
+  PortSendInstruction x;
+  x.timing = random_timing(options_.issues_max);
+  x.count = static_cast<uint32_t>(std::min(4, target_.port_width_vectors));
+  const std::optional<Operand> in = from_mac(mxm, target_.port_position, 0, x.timing, 1);
+  if (!in) return false;
+  x.dir = in->dir;
+  x.stream = in->stream;
+  add(builder_.queue(QueueKind::HostSend), 0, x);
   return commit();
 }
 
@@ -642,18 +659,21 @@ bool Author::load_tile(int mxm) {
   x.timing.n1 = static_cast<uint32_t>(loads - 1);
   x.timing.p1 = loads > 1 ? static_cast<uint32_t>(random_.between(1, 3)) : 0;
   if (loads % 2 == 0 && loads > 2 && random_.chance(40)) {  // two loops, last rows first
-    x.timing = Timing{.start = 0, .n1 = static_cast<uint32_t>(loads / 2 - 1), .p1 = 1, .n2 = 1};
-    x.timing.p2 = x.timing.n1 + 1;
+    x.timing = Timing{.start = 0, .n1 = static_cast<uint32_t>(loads / 2 - 1), .p1 = 1};
+    const bool outermost = random_.chance(50);
+    (outermost ? x.timing.n3 : x.timing.n2) = 1;
+    (outermost ? x.timing.p3 : x.timing.p2) = x.timing.n1 + 1;
     x.row = static_cast<uint32_t>(rows * loads / 2);
     x.row_s1 = rows;
-    x.row_s2 = -rows * loads / 2;
+    (outermost ? x.row_s3 : x.row_s2) = -rows * loads / 2;
   } else if (random_.chance(40)) {
     x.row = static_cast<uint32_t>(rows * (loads - 1));
     x.row_s1 = -rows;
   } else {
     x.row_s1 = rows;
   }
-  if (x.row_s1 < -512 || x.row_s1 > 511 || x.row_s2 < -512 || x.timing.n1 > 255) return false;
+  if (x.row_s1 < -512 || x.row_s1 > 511 || x.row_s2 < -512 || x.row_s3 < -512 ||
+      x.timing.n1 > 255) return false;
   const std::optional<Operand> in =
       random_.chance(50) ? from_port(place, 0, streams, x.timing)
                          : from_memory(place, 0, streams, x.timing);
@@ -693,7 +713,7 @@ bool Author::accumulate() {
 }
 
 bool Author::mac_silently() {
-  const int unit = random_.below(static_cast<int>(target_.mxm_positions.size()));
+  const int unit = random_mxm();
   MxmMacInstruction x;
   x.timing = random_timing(options_.issues_max);
   if (!mac_fields(x, unit)) return false;
@@ -786,20 +806,21 @@ Roll Author::write() {
     }
   };
   for (int slice = 0; slice < target_.slices(); ++slice) attempt([&] { return fill(slice, 0); });
-  const int mxms = static_cast<int>(target_.mxm_positions.size());
   const int sxms = static_cast<int>(target_.sxm_positions.size());
   for (int i = 0; i < options_.pieces; ++i) {
     attempt([&] {
-      switch (random_.below(20)) {
+      switch (random_.below(22)) {
         case 0: return fill(random_.below(target_.slices()), options_.depth_max);
         case 1: return fill_masked();
         case 2: return write_lane();
         case 3:
         case 4:
-        case 5: return load_tile(random_.below(mxms));
+        case 5: return load_tile(random_mxm());
         case 6: return sxms > 0 && fill_transposer(random_.below(sxms));
         case 7: return accumulate();
         case 8: return mac_silently();
+        case 9:
+        case 10: return send_sums(random_mxm());
         default: return send(options_.depth_max);
       }
     });
