@@ -75,7 +75,7 @@ module core #(
   end
 
   // -- Launch ---------------------------------------------------------------------------------
-  logic [32*32-1:0] regs_q /* verilator public_flat_rw */;
+  logic [32*32-1:0] regs_q /* verilator public_flat_rd */;
   logic [5*32-1:0]  totals_q;
   logic [31:0]      words_q, words_arrived_q;
   logic             start_q;
@@ -179,25 +179,35 @@ module core #(
   assign done_o = done_q;
 
   // -- Positions ------------------------------------------------------------------------------
-  // Each position names what leaves it; its neighbours refer to that. Push bits of queues that
-  // live in the back; those of the port queues come from the front.
+  // Between neighbours lie the stream registers; they refer to what both positions drive.
   logic [Positions-1:0] position_holds, position_busy;
   logic [31:0]          end_fault;
+
+  // How many units of a position drive, and how many vectors one of them drives at most.
+  function automatic integer drivers_of(input integer position);
+    drivers_of = 1;
+    if (32'(target_pkg::UnitKinds[position*4 +: 4]) == target_pkg::UnitPort) drivers_of = 3;
+    if (32'(target_pkg::UnitKinds[position*4 +: 4]) == target_pkg::UnitVxm) begin
+      drivers_of = target_pkg::VxmChains;
+    end
+    if (32'(target_pkg::UnitKinds[position*4 +: 4]) == target_pkg::UnitMem) drivers_of = Slices;
+  endfunction
+  function automatic integer width_of(input integer position);
+    width_of = 4;
+    if (32'(target_pkg::UnitKinds[position*4 +: 4]) == target_pkg::UnitPort) begin
+      width_of = target_pkg::PortWidthVectors;
+    end
+    if (32'(target_pkg::UnitKinds[position*4 +: 4]) == target_pkg::UnitMem) width_of = 1;
+  endfunction
 
   for (genvar p = 0; p < Positions; p++) begin : gen_position
     localparam int unsigned Kind = 32'(target_pkg::UnitKinds[p*4 +: 4]);
     localparam int unsigned Queue = 32'(target_pkg::FirstQueues[p*16 +: 16]);
-    localparam int unsigned PortDriveW = target_pkg::PortWidthVectors;
-    localparam int unsigned Drivers =
-        (Kind == target_pkg::UnitPort) ? 3 :
-        (Kind == target_pkg::UnitVxm) ? target_pkg::VxmChains :
-        (Kind == target_pkg::UnitMem) ? Slices : 1;
-    localparam int unsigned Width =
-        (Kind == target_pkg::UnitPort) ? PortDriveW : (Kind == target_pkg::UnitMem) ? 1 : 4;
+    localparam int unsigned Drivers = drivers_of(p);
+    localparam int unsigned Width = width_of(p);
 
-    logic [Streams*V-1:0]       east, west, east_in, west_in, east_leave, west_leave;
-    logic [Streams-1:0]         east_def, west_def, east_def_in, west_def_in;
-    logic [Streams-1:0]         east_def_leave, west_def_leave;
+    logic [Streams*V-1:0]       east, west;  // E[p], W[p]
+    logic [Streams-1:0]         east_def, west_def;
     logic [Drivers-1:0]         drive_valid;
     logic [Drivers*2-1:0]       drive_dirs;
     logic [Drivers*6-1:0]       drive_stream;
@@ -207,36 +217,42 @@ module core #(
     logic [31:0]                unit_fault;
 
     if (p == 0) begin : gen_first
-      assign east_in = '0;
-      assign east_def_in = '0;
-    end else begin : gen_not_first
-      assign east_in = gen_position[p-1].east_leave;
-      assign east_def_in = gen_position[p-1].east_def_leave;
+      assign east = '0;
+      assign east_def = Checks ? '0 : '1;
     end
     if (p == Positions - 1) begin : gen_last
-      assign west_in = '0;
-      assign west_def_in = '0;
-    end else begin : gen_not_last
-      assign west_in = gen_position[p+1].west_leave;
-      assign west_def_in = gen_position[p+1].west_def_leave;
+      assign west = '0;
+      assign west_def = Checks ? '0 : '1;
+    end else begin : gen_streams
+      stream_position #(
+        .Lanes(Lanes), .Streams(Streams), .WestDrivers(Drivers), .WestWidth(Width),
+        .EastDrivers(drivers_of(p + 1)), .EastWidth(width_of(p + 1)),
+        .Checks(Checks)
+      ) u_streams (
+        .clk_i(clk_i), .rst_ni(rst_ni), .start_i(start_q), .en_i(en), .east_i(east),
+        .east_def_i(east_def), .p_valid_i(drive_valid), .p_dirs_i(drive_dirs),
+        .p_stream_i(drive_stream), .p_count_i(drive_count), .p_data_i(drive_data),
+        .west_i(gen_position[p+1].west), .west_def_i(gen_position[p+1].west_def),
+        .q_valid_i(gen_position[p+1].drive_valid), .q_dirs_i(gen_position[p+1].drive_dirs),
+        .q_stream_i(gen_position[p+1].drive_stream), .q_count_i(gen_position[p+1].drive_count),
+        .q_data_i(gen_position[p+1].drive_data), .east_o(gen_position[p+1].east),
+        .east_def_o(gen_position[p+1].east_def), .west_o(west), .west_def_o(west_def)
+      );
     end
-
-    stream_position #(
-      .Lanes(Lanes), .Streams(Streams), .Drivers(Drivers), .Width(Width), .HasWest(p != 0),
-      .HasEast(p != Positions - 1), .Checks(Checks)
-    ) u_streams (
-      .clk_i(clk_i), .rst_ni(rst_ni), .start_i(start_q), .en_i(en), .east_i(east_in),
-      .east_def_i(east_def_in), .west_i(west_in), .west_def_i(west_def_in),
-      .drive_valid_i(drive_valid), .drive_dirs_i(drive_dirs), .drive_stream_i(drive_stream),
-      .drive_count_i(drive_count), .drive_data_i(drive_data), .east_o(east),
-      .east_def_o(east_def), .west_o(west), .west_def_o(west_def), .east_leave_o(east_leave),
-      .east_def_leave_o(east_def_leave), .west_leave_o(west_leave),
-      .west_def_leave_o(west_def_leave), .conflict_o(conflict)
-    );
+    if (Checks) begin : gen_drive_check
+      drive_checker #(
+        .Lanes(Lanes), .Streams(Streams), .Drivers(Drivers), .Width(Width)
+      ) u_drives (
+        .drive_valid_i(drive_valid), .drive_dirs_i(drive_dirs), .drive_stream_i(drive_stream),
+        .drive_count_i(drive_count), .drive_data_i(drive_data), .conflict_o(conflict)
+      );
+    end else begin : gen_no_drive_check
+      assign conflict = 1'b0;
+    end
 
     if (Kind == target_pkg::UnitPort) begin : gen_port
       port_unit #(
-        .Lanes(Lanes), .Streams(Streams), .Width(PortDriveW),
+        .Lanes(Lanes), .Streams(Streams), .Width(Width),
         .TapeFifoVectors(target_pkg::TapeFifoVectors),
         .TapeBytesPerCycle(target_pkg::TapeBytesPerCycle),
         .KvFifoVectors(target_pkg::KvFifoVectors), .KvBytesPerCycle(target_pkg::KvBytesPerCycle),

@@ -24,8 +24,8 @@ module delay_line #(
     assign data_o = data_i;
     assign busy_o = 1'b0;
   end else begin : gen_line
-    logic [Depth-1:0]       valid_q;
-    logic [Depth*Width-1:0] data_q;
+    logic [Depth-1:0] valid_q;
+    logic [Width-1:0] data_q [0:Depth-1];
 
     always_ff @(posedge clk_i) begin
       if (!rst_ni || clear_i) begin
@@ -36,17 +36,20 @@ module delay_line #(
       end
     end
 
-    always_ff @(posedge clk_i) begin
-      if (en_i) begin
-        if (valid_i) data_q[0 +: Width] <= data_i;
-        for (int unsigned i = 1; i < Depth; i++) begin
-          if (valid_q[i-1]) data_q[i*Width +: Width] <= data_q[(i-1)*Width +: Width];
+    for (genvar i = 0; i < Depth; i++) begin : gen_stage
+      if (i == 0) begin : gen_first
+        always_ff @(posedge clk_i) begin
+          if (en_i && valid_i) data_q[0] <= data_i;
+        end
+      end else begin : gen_next
+        always_ff @(posedge clk_i) begin
+          if (en_i && valid_q[i-1]) data_q[i] <= data_q[i-1];
         end
       end
     end
 
     assign valid_o = valid_q[Depth-1];
-    assign data_o = data_q[(Depth-1)*Width +: Width];
+    assign data_o = data_q[Depth-1];
     assign busy_o = |valid_q;
   end
 

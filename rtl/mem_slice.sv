@@ -232,23 +232,31 @@ module mem_slice #(
   end
 
   logic late_busy;
-  delay_line #(.Width(V + 8), .Depth(ReadDelay - 2)) u_delay (
-    .clk_i  (clk_i),
-    .rst_ni (rst_ni),
-    .clear_i(start_i),
-    .en_i   (en_i),
-    .valid_i(drive_valid_q),
-    .data_i ({drive_dir_q, !drive_dir_q, drive_stream_q, drive_bank_q ? data1 : data0}),
-    .valid_o(out_valid_o),
-    .data_o ({out_dirs_o, out_stream_o, out_data_o}),
-    .busy_o (late_busy)
-  );
+  if (ReadDelay == 2) begin : gen_direct
+    assign out_valid_o = drive_valid_q;
+    assign out_dirs_o = {drive_dir_q, !drive_dir_q};
+    assign out_stream_o = drive_stream_q;
+    assign out_data_o = drive_bank_q ? data1 : data0;
+    assign late_busy = 1'b0;
+  end else begin : gen_later
+    delay_line #(.Width(V + 8), .Depth(ReadDelay - 2)) u_delay (
+      .clk_i  (clk_i),
+      .rst_ni (rst_ni),
+      .clear_i(start_i),
+      .en_i   (en_i),
+      .valid_i(drive_valid_q),
+      .data_i ({drive_dir_q, !drive_dir_q, drive_stream_q, drive_bank_q ? data1 : data0}),
+      .valid_o(out_valid_o),
+      .data_o ({out_dirs_o, out_stream_o, out_data_o}),
+      .busy_o (late_busy)
+    );
+  end
   assign busy_o = read_valid_q || write_valid_q || drive_valid_q || late_busy;
 
   // Faults: those of the two addresses and, with Checks, words that nothing has written.
   logic undefined_word;
   if (Checks) begin : gen_checks
-    logic written [0:2*(2**BankW)-1]  /* verilator public_flat_rw */;
+    logic written [0:2*(2**BankW)-1]  /* verilator public_flat_rd */;
     always_ff @(posedge clk_i) begin
       if (en_i && write_valid_q) written[{write_bank_q, write_address_q}] <= 1'b1;
     end

@@ -16,24 +16,25 @@ module ram_1rw #(
   output logic [Bytes*8-1:0]       rdata_o
 );
 
-  logic [Bytes*8-1:0] mem [0:Words-1]  /* verilator public_flat_rw */;
+  logic [Bytes*8-1:0] mem [0:Words-1]  /* verilator public_flat_rd */;
 
 `ifdef VERILATOR
-  // One masked write a cycle: a byte loop would cost the simulator a test per byte.
-  logic [Bytes*8-1:0] merged;
+  // Whole words, and words merged byte by byte only where the enables differ: a loop over bytes in
+  // each write would cost the simulator a test per byte.
+  function automatic logic [Bytes*8-1:0] merge(
+      input logic [Bytes*8-1:0] old_word, input logic [Bytes*8-1:0] new_word,
+      input logic [Bytes-1:0] enable);
+    merge = old_word;
+    for (int unsigned b = 0; b < Bytes; b++) begin
+      if (enable[b]) merge[b*8 +: 8] = new_word[b*8 +: 8];
+    end
+  endfunction
   always_ff @(posedge clk_i) begin
     if (re_i) rdata_o <= mem[address_i];
-  end
-  always_comb begin
-    merged = wdata_i;
-    if (we_i && !(&be_i)) begin
-      for (int unsigned b = 0; b < Bytes; b++) begin
-        if (!be_i[b]) merged[b*8 +: 8] = mem[address_i][b*8 +: 8];
-      end
+    if (we_i) begin
+      if (&be_i) mem[address_i] <= wdata_i;
+      else mem[address_i] <= merge(mem[address_i], wdata_i, be_i);
     end
-  end
-  always_ff @(posedge clk_i) begin
-    if (we_i) mem[address_i] <= merged;
   end
 `else
   always_ff @(posedge clk_i) begin

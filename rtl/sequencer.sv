@@ -64,24 +64,28 @@ module sequencer #(
   logic [EntryW-1:0]   mem [0:Depth-1];
   logic [PointerW-1:0] read_q, write_q;
   logic [CountW-1:0]   stored_q;  // entries in mem: those behind the current instruction
-  logic                live_q     /* verilator public_flat_rw */;
+  logic                live_q     /* verilator public_flat_rd */;
   logic [EntryW-1:0]   current_q;
 
   // Cycle and indices of the next issue; time2_q and time3_q are the cycles in which the running
   // iteration of level 2 and level 3 began. The same for the offsets.
-  logic [15:0] time1_q /* verilator public_flat_rw */;
+  logic [15:0] time1_q /* verilator public_flat_rd */;
   logic [15:0] time2_q, time3_q;
   logic [pianola_pkg::TimingN1W-1:0] index1_q;
   logic [pianola_pkg::TimingN2W-1:0] index2_q;
   logic [pianola_pkg::TimingN3W-1:0] index3_q;
 
+  // What only an issue needs is computed in an issue: most queues are idle most of the time.
   logic last1, last2, last3, finish, take;
   assign last1 = index1_q == current_q[N1Lsb +: pianola_pkg::TimingN1W];
   assign last2 = index2_q == current_q[N2Lsb +: pianola_pkg::TimingN2W];
   assign last3 = index3_q == current_q[N3Lsb +: pianola_pkg::TimingN3W];
   assign want_o = live_q && (time1_q == now_i);
   assign issue_o = en_i && want_o;
-  assign finish = want_o && last1 && last2 && last3;
+  always_comb begin
+    finish = 1'b0;
+    if (want_o) finish = last1 && last2 && last3;
+  end
   assign take = (stored_q != '0) && (!live_q || finish);
 
   always_ff @(posedge clk_i) begin
@@ -90,20 +94,15 @@ module sequencer #(
       stored_q <= '0;
       read_q <= '0;
       write_q <= '0;
-    end else if (en_i && (push_i || take || finish)) begin
+    end else if (en_i && (push_i || take || want_o)) begin
       if (push_i) begin
         mem[write_q] <= entry_i;
         write_q <= (write_q == PointerW'(Depth - 1)) ? '0 : write_q + 1'b1;
       end
-      if (take) read_q <= (read_q == PointerW'(Depth - 1)) ? '0 : read_q + 1'b1;
       stored_q <= stored_q + CountW'(push_i) - CountW'(take);
       live_q <= take || (live_q && !finish);
-    end
-  end
-
-  always_ff @(posedge clk_i) begin
-    if (en_i) begin
       if (take) begin
+        read_q <= (read_q == PointerW'(Depth - 1)) ? '0 : read_q + 1'b1;
         current_q <= mem[read_q];
         time1_q <= mem[read_q][StartLsb +: 16];
         time2_q <= mem[read_q][StartLsb +: 16];
@@ -163,12 +162,12 @@ module sequencer #(
       assign step3 = OffsetAW'($signed(instr_o[A3Lsb +: A3W]));
     end
     always_ff @(posedge clk_i) begin
-      if (en_i) begin
+      if (en_i && (take || want_o)) begin
         if (take) begin
           a1_q <= '0;
           a2_q <= '0;
           a3_q <= '0;
-        end else if (want_o) begin
+        end else begin
           if (!last1) begin
             a1_q <= a1_q + step1;
           end else if (!last2) begin
@@ -204,11 +203,11 @@ module sequencer #(
       assign step2 = OffsetBW'($signed(instr_o[B2Lsb +: B2W]));
     end
     always_ff @(posedge clk_i) begin
-      if (en_i) begin
+      if (en_i && (take || want_o)) begin
         if (take) begin
           b1_q <= '0;
           b2_q <= '0;
-        end else if (want_o) begin
+        end else begin
           if (!last1) begin
             b1_q <= b1_q + step1;
           end else if (!last2) begin
@@ -225,48 +224,36 @@ module sequencer #(
   end
 
   // Faults. An instruction is late if it has 2^15 cycles or more to wait when it may first issue.
-  logic overrun, late, illegal;
-  logic [15:0] wait_cycles;
-  assign overrun = en_i && push_i && ((stored_q + CountW'(live_q && !finish)) >= CountW'(Depth));
-  assign wait_cycles = mem[read_q][StartLsb +: 16] - now_i - 16'd1;
-  assign late = en_i && take && wait_cycles[15];
+  function automatic logic is_late(input logic [EntryW-1:0] entry, input logic [15:0] now);
+    logic [15:0] wait_cycles;
+    wait_cycles = entry[StartLsb +: 16] - now - 16'd1;
+    is_late = wait_cycles[15];
+  endfunction
 
-  if (Checks) begin : gen_checks
-    logic [15:0] n1, p1, n2, p2, n3, p3;
-    logic [31:0] span1, span2;
-    always_comb begin
-      n1 = '0;
-      p1 = '0;
-      n2 = '0;
-      p2 = '0;
-      n3 = '0;
-      p3 = '0;
-      span1 = '0;
-      span2 = '0;
-      illegal = 1'b0;
-      if (en_i && take) begin
-        n1 = 16'(mem[read_q][N1Lsb +: pianola_pkg::TimingN1W]);
-        p1 = 16'(mem[read_q][P1Lsb +: pianola_pkg::TimingP1W]);
-        n2 = 16'(mem[read_q][N2Lsb +: pianola_pkg::TimingN2W]);
-        p2 = 16'(mem[read_q][P2Lsb +: pianola_pkg::TimingP2W]);
-        n3 = 16'(mem[read_q][N3Lsb +: pianola_pkg::TimingN3W]);
-        p3 = mem[read_q][P3Lsb +: pianola_pkg::TimingP3W];
-        span1 = 32'(n1) * 32'(p1);
-        span2 = span1 + 32'(n2) * 32'(p2);
-        illegal = ((n1 != '0) ? (p1 == '0) : (p1 != '0)) ||
-                  ((n2 != '0) ? (32'(p2) <= span1) : (p2 != '0)) ||
-                  ((n3 != '0) ? (32'(p3) <= span2) : (p3 != '0));
-      end
-    end
-  end else begin : gen_no_checks
-    assign illegal = 1'b0;
-  end
+  // Levels must nest, and unused levels have no period.
+  function automatic logic is_illegal(input logic [EntryW-1:0] entry);
+    logic [31:0] n1, p1, n2, p2, n3, p3;
+    n1 = 32'(entry[N1Lsb +: pianola_pkg::TimingN1W]);
+    p1 = 32'(entry[P1Lsb +: pianola_pkg::TimingP1W]);
+    n2 = 32'(entry[N2Lsb +: pianola_pkg::TimingN2W]);
+    p2 = 32'(entry[P2Lsb +: pianola_pkg::TimingP2W]);
+    n3 = 32'(entry[N3Lsb +: pianola_pkg::TimingN3W]);
+    p3 = 32'(entry[P3Lsb +: pianola_pkg::TimingP3W]);
+    is_illegal = ((n1 != '0) ? (p1 == '0) : (p1 != '0)) ||
+                 ((n2 != '0) ? (p2 <= n1 * p1) : (p2 != '0)) ||
+                 ((n3 != '0) ? (p3 <= n1 * p1 + n2 * p2) : (p3 != '0));
+  endfunction
 
   always_comb begin
     fault_o = '0;
-    fault_o[pianola_pkg::RuleQueueOverrun] = overrun;
-    fault_o[pianola_pkg::RuleQueueLate] = late;
-    fault_o[pianola_pkg::RuleIllegalEncoding] = illegal;
+    if (en_i && (push_i || take)) begin
+      fault_o[pianola_pkg::RuleQueueOverrun] =
+          push_i && ((stored_q + CountW'(live_q && !finish)) >= CountW'(Depth));
+      if (take) begin
+        fault_o[pianola_pkg::RuleQueueLate] = is_late(mem[read_q], now_i);
+        fault_o[pianola_pkg::RuleIllegalEncoding] = Checks && is_illegal(mem[read_q]);
+      end
+    end
   end
 
 endmodule

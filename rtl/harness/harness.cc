@@ -155,15 +155,15 @@ void PianolaRtlModel::find_signals() {
   for (uint32_t p = 0; p < target_config::kPositions; ++p) {
     const std::string position = "." + indexed("gen_position", p);
     DriveSignals signals;
-    VerilatedVar* valid = find(position + ".u_streams", "drive_valid_i");
+    VerilatedVar* valid = find(position + ".gen_drive_check.u_drives", "drive_valid_i");
     if (valid) {
       signals.valid = static_cast<uint8_t*>(valid->datap());
       signals.drivers = target_config::kDrivers[p];
       signals.width = target_config::kDriveWidth[p];
-      signals.dirs = find_bytes(position + ".u_streams", "drive_dirs_i");
-      signals.stream = find_bytes(position + ".u_streams", "drive_stream_i");
-      signals.count = find_bytes(position + ".u_streams", "drive_count_i");
-      signals.data = find_bytes(position + ".u_streams", "drive_data_i");
+      signals.dirs = find_bytes(position + ".gen_drive_check.u_drives", "drive_dirs_i");
+      signals.stream = find_bytes(position + ".gen_drive_check.u_drives", "drive_stream_i");
+      signals.count = find_bytes(position + ".gen_drive_check.u_drives", "drive_count_i");
+      signals.data = find_bytes(position + ".gen_drive_check.u_drives", "drive_data_i");
     }
     drives.push_back(signals);
     if (target_config::kIsMem[p]) {
@@ -175,11 +175,14 @@ void PianolaRtlModel::find_signals() {
       }
     }
   }
-  // All state that is public for writing, in an order that does not depend on addresses.
+  // State that a fault injection may hit, in an order that does not depend on addresses. It is
+  // public for reading only: for signals that the outside may write, Verilator evaluates all that
+  // depends on them once more in each cycle.
   for (const auto& [scope_name, scope] : *context.scopeNameMap()) {
     if (!scope->varsp()) continue;
     for (const auto& [name, variable] : *scope->varsp()) {
-      if (!variable.isPublicRW() || std::strcmp(name, "written") == 0) continue;
+      const std::string_view text = name;
+      if (variable.isParam() || text == "written" || text.starts_with("drive_")) continue;
       StateVariable entry;
       entry.name = std::string(scope_name) + "." + name;
       entry.bytes = static_cast<uint8_t*>(variable.datap());
@@ -190,7 +193,6 @@ void PianolaRtlModel::find_signals() {
                      : entry.bits <= 32 ? 4
                      : entry.bits <= 64 ? 8
                                         : (entry.bits + 31) / 32 * 4;
-      const std::string_view text = name;
       entry.state_class = text == "east_q" || text == "west_q" ? PIANOLA_RTL_STATE_STREAM
                           : text == "mem"                      ? PIANOLA_RTL_STATE_MEM
                           : text == "live_q" || text == "time1_q"
