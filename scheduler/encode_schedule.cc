@@ -64,23 +64,24 @@ std::vector<PlacedInstruction> share_words(std::vector<PlacedInstruction> all,
   return out;
 }
 
-// Latest dispatch cycles that the deadlines and the instruction tape's rate allow (a pause may follow
-// every word, so each is charged twice). May be negative.
+// Latest dispatch cycles that the deadlines and the instruction tape's rate allow; a pause before the
+// next word costs a word too. May be negative.
 void dispatch_late(std::vector<Push>& pushes, const Target& target) {
   const int64_t rate = target.instruction_bytes_per_cycle;
   const int64_t depth = kWordBytes * target.instruction_fifo_words;
-  int64_t next = INT64_MAX / 4, level = depth;
+  int64_t next = pushes.empty() ? 0 : pushes.back().instruction.first, level = depth;
   for (size_t i = pushes.size(); i-- > 0;) {
-    const int64_t deadline =
-        pushes[i].instruction.first - latency_dispatch(target.lanes);
+    const int64_t deadline = pushes[i].instruction.first - latency_dispatch(target.lanes);
     int64_t slot = std::min(deadline, next - 1);
-    level = std::min(depth, level + (next - slot) * rate);
-    if (level < 2 * kWordBytes) {
-      const int64_t wait = (2 * kWordBytes - level + rate - 1) / rate;
+    const int64_t cost = slot == next - 1 ? kWordBytes : 2 * kWordBytes;
+    int64_t left = std::min(depth, level + (next - slot) * rate) - cost;
+    if (left < 0) {
+      // Moving earlier always leaves a pause.
+      const int64_t wait = (2 * kWordBytes - cost - left + rate - 1) / rate;
       slot -= wait;
-      level += wait * rate;
+      left += wait * rate - (2 * kWordBytes - cost);
     }
-    level -= 2 * kWordBytes;
+    level = left;
     pushes[i].slot = slot;
     next = slot;
   }

@@ -13,6 +13,16 @@ namespace {
 
 constexpr int64_t kSearchCyclesMax = int64_t{1} << 20;
 
+// A queue executes one nest after the other: nests that interleave are cut into many instructions. A nest
+// that issues at least every kDenseGap cycles keeps others out of its gaps, unless that would delay it by
+// more than kDensePatienceCycles.
+constexpr int64_t kDenseGap = 4;
+constexpr int64_t kDensePatienceCycles = 64;
+
+bool is_dense(const TimedNest& nest) {
+  return nest.iterations() > 1 && nest.span() < nest.iterations() * kDenseGap;
+}
+
 class Placer {
  public:
   Placer(const VectorProgram& program, const Target& target)
@@ -58,7 +68,7 @@ class Placer {
     const VectorOperation& operation = program_.operations[index];
     StencilOptions options;
     Stencil stencil = build_stencil(program_, operation, target_, options);
-    int64_t base = find(stencil);
+    int64_t base = find_alone(stencil);
     const auto* matmul = std::get_if<MatmulOperation>(&operation);
     const int sustained = sustained_load_period(target_);
     if (matmul && matmul->source == TileSource::Tape && sustained > 1) {
@@ -67,7 +77,7 @@ class Placer {
       // Loads as fast as the MXM takes them need a backlog in the FIFO; without one, waiting for it
       // may take longer than loading as the tape comes in.
       const int64_t limit = base < 0 ? INT64_MAX : base + stencil.last_mac - slower.last_mac;
-      const int64_t other = find(slower, limit);
+      const int64_t other = find_alone(slower, limit);
       if (other >= 0 && other < limit) {
         stencil = std::move(slower);
         base = other;
@@ -89,6 +99,18 @@ class Placer {
                      "its operands collide with each other, or accumulators of the VXM (" +
                      std::to_string(target_.vxm_accumulators) + ") run out",
                  "scheduler, target " + target_.name};
+  }
+
+  // As find, with dense nests alone in their queues where that costs little.
+  int64_t find_alone(Stencil& stencil, int64_t limit = INT64_MAX) {
+    stencil.alone = false;
+    const int64_t mixed = find(stencil, limit);
+    if (mixed < 0) return -1;
+    stencil.alone = true;
+    const int64_t alone = find(stencil, std::min(limit, mixed + kDensePatienceCycles));
+    if (alone >= 0) return alone;
+    stencil.alone = false;
+    return find(stencil, limit);  // again, because the choice of streams belongs to the place
   }
 
   // Earliest base below `limit`, or -1. Leaves nothing reserved.
@@ -240,18 +262,32 @@ class Placer {
     return true;
   }
 
+  // The cycles of a nest in its queue's row: its issues, or all between if it wants no company.
+  bool take_queue(BitRow& row, int64_t first, const TimedNest& nest, bool alone,
+                  Journal& journal) {
+    if (alone && is_dense(nest)) {
+      for (int64_t cycle = first; cycle <= first + nest.span(); ++cycle) {
+        if (!take(row, cycle, journal)) return false;
+      }
+      return true;
+    }
+    return for_each_iteration(nest, [&](int64_t time, int, int, int) {
+      return take(row, first + time, journal);
+    });
+  }
+
   bool reserve(Stencil& stencil, int64_t base, Journal& journal) {
     for (const ChainUse& use : stencil.chains) {
       Timetable::Chain& chain = table_.chains[use.chain];
+      if (!take_queue(chain.issue, base + use.issue, use.nest, stencil.alone, journal)) return false;
       const bool free = for_each_iteration(use.nest, [&](int64_t time, int, int, int) {
-        return take(chain.issue, base + use.issue + time, journal) &&
-               take(chain.middle, base + use.middle + time, journal) &&
+        return take(chain.middle, base + use.middle + time, journal) &&
                take(chain.back, base + use.back + time, journal);
       });
       if (!free) return false;
     }
     for (const MemoryUse& use : stencil.memory) {
-      if (!reserve_memory(use, base, journal)) return false;
+      if (!reserve_memory(use, base, stencil.alone, journal)) return false;
     }
     if (stencil.sxm >= 0) {
       const bool free = for_each_iteration(stencil.sxm_nest, [&](int64_t time, int, int, int) {
@@ -262,15 +298,16 @@ class Placer {
     return reserve_streams(stencil, base, journal);
   }
 
-  bool reserve_memory(const MemoryUse& use, int64_t base, Journal& journal) {
+  bool reserve_memory(const MemoryUse& use, int64_t base, bool alone, Journal& journal) {
     Timetable::Slice& slice = table_.slices[use.slice];
     BitRow& queue = use.write ? slice.write_queue : slice.read_queue;
     Timetable::Bank& bank = slice.banks[use.bank];
     BitRow& mine = use.write ? bank.writes : bank.reads;
     BitRow& others = use.write ? bank.reads : bank.writes;
+    if (!take_queue(queue, base + use.offset, use.nest, alone, journal)) return false;
     return for_each_iteration(use.nest, [&](int64_t time, int, int, int) {
       const int64_t cycle = base + use.offset + time;
-      return !others.test(cycle) && take(queue, cycle, journal) && take(mine, cycle, journal);
+      return !others.test(cycle) && take(mine, cycle, journal);
     });
   }
 
