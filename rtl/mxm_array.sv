@@ -66,9 +66,10 @@ module mxm_array #(
   localparam int unsigned TileSize = Pitch * Pitch;
 
   // The dot products of one activation vector with all rows of a bank, added to sums.
-  task automatic multiply(const ref logic [7:0] weights[0:2*TileSize-1],
-                          input int unsigned tile_base, input logic [VectorW-1:0] x,
-                          input logic [Pitch*32-1:0] sums, output logic [Pitch*32-1:0] y);
+  // No base is added to the index: a sum that might wrap keeps the C++ compiler from vectorizing.
+  task automatic multiply(const ref logic [7:0] weights[0:TileSize-1],
+                          input logic [VectorW-1:0] x, input logic [Pitch*32-1:0] sums,
+                          output logic [Pitch*32-1:0] y);
     /*verilator no_inline_task*/
     int unsigned k;
     int unsigned o;
@@ -78,7 +79,7 @@ module mxm_array #(
     for (k = 0; k < Lanes; k = k + 1) begin
       x_k = $unsigned(32'($signed(x[k*8+:8])));
       for (o = 0; o < Lanes; o = o + 1) begin
-        sum[o] = sum[o] + $unsigned(32'($signed(weights[tile_base+k*Pitch+o]))) * x_k;
+        sum[o] = sum[o] + $unsigned(32'($signed(weights[k*Pitch+o]))) * x_k;
       end
     end
     for (o = 0; o < Lanes; o = o + 1) y[o*32+:32] = sum[o];
@@ -127,9 +128,10 @@ module mxm_array #(
   endtask
 
   /* verilator lint_off BLKSEQ */        // the state of this form is private to one process
-  /* verilator lint_off UNUSEDSIGNAL */  // weights is used by reference only
-  // W[o][k] of bank b is weights[(b * Pitch + k) * Pitch + o].
-  logic [7:0] weights[0:2*TileSize-1];
+  /* verilator lint_off UNUSEDSIGNAL */  // the tiles are used by reference only
+  // Two tiles; bank_q tells which is installed. W[o][k] is element k * Pitch + o.
+  logic [7:0] tile0[0:TileSize-1];
+  logic [7:0] tile1[0:TileSize-1];
   logic [Pitch*32-1:0] accumulators[0:Accumulators-1];
   logic [4*VectorW-1:0] waiting[0:Depth-1];
   logic [4*VectorW-1:0] out_q;
@@ -139,7 +141,9 @@ module mxm_array #(
 
   int unsigned per_byte;
   int unsigned row;
-  int unsigned base;
+  int unsigned first;
+  int unsigned step;
+  logic [VectorW-1:0] x;
   logic [Pitch*8-1:0] vector;
   logic [Pitch*32-1:0] sums;
   logic [Pitch*32-1:0] updated;
@@ -156,9 +160,10 @@ module mxm_array #(
       if (mac_i) begin
         if (swap_i) bank_q = ~bank_q;
         sums = clear_i ? '0 : accumulators[acc_i];
-        multiply(weights, bank_q ? TileSize : 0,
-                 mac_dir_i ? west_i[32'(mac_stream_i)*VectorW+:VectorW]
-                           : east_i[32'(mac_stream_i)*VectorW+:VectorW], sums, updated);
+        x = mac_dir_i ? west_i[32'(mac_stream_i)*VectorW+:VectorW]
+                      : east_i[32'(mac_stream_i)*VectorW+:VectorW];
+        if (bank_q) multiply(tile1, x, sums, updated);
+        else multiply(tile0, x, sums, updated);
         accumulators[acc_i] = updated;
         if (emit_i) begin
           split_bytes(updated, split0, split1, split2, split3);
@@ -169,7 +174,6 @@ module mxm_array #(
       if (load_i) begin
         per_byte = load_format_i == pianola_pkg::MxmLoadFormatInt4 ? 2
             : load_format_i == pianola_pkg::MxmLoadFormatTernary ? 4 : 1;
-        base = bank_q ? 0 : TileSize;
         for (int unsigned i = 0; i < LoadStreams; i = i + 1) begin
           for (int unsigned part = 0; part < per_byte; part = part + 1) begin
             row = 32'(load_row_i) + i * per_byte + part;
@@ -177,14 +181,13 @@ module mxm_array #(
               unpack_weights(load_dir_i ? west_i[(32'(load_stream_i)+i)*VectorW+:VectorW]
                                         : east_i[(32'(load_stream_i)+i)*VectorW+:VectorW],
                              load_format_i, part, vector);
-              if (load_orientation_i == pianola_pkg::MxmLoadOrientationInput) begin
-                for (int unsigned l = 0; l < Lanes; l = l + 1) begin
-                  weights[base+row*Pitch+l] = vector[l*8+:8];
-                end
+              // The tile that is not installed.
+              first = load_orientation_i == pianola_pkg::MxmLoadOrientationInput ? row * Pitch : row;
+              step = load_orientation_i == pianola_pkg::MxmLoadOrientationInput ? 1 : Pitch;
+              if (bank_q) begin
+                for (int unsigned l = 0; l < Lanes; l = l + 1) tile0[first+l*step] = vector[l*8+:8];
               end else begin
-                for (int unsigned l = 0; l < Lanes; l = l + 1) begin
-                  weights[base+l*Pitch+row] = vector[l*8+:8];
-                end
+                for (int unsigned l = 0; l < Lanes; l = l + 1) tile1[first+l*step] = vector[l*8+:8];
               end
             end
           end
