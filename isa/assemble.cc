@@ -21,8 +21,7 @@ class WordAssembler {
     for (size_t i = 0; i < target.queues.size(); ++i) {
       const QueueInfo& queue = target.queues[i];
       queues_[{static_cast<int>(queue.kind), queue.unit}] = static_cast<int>(i);
-      int& count = counts_[static_cast<int>(queue.kind)];
-      count = std::max(count, queue.unit + 1);
+      counts_[static_cast<int>(queue.kind)] = unit_count(target, queue.kind);
     }
   }
 
@@ -75,7 +74,8 @@ class WordAssembler {
     }
     int64_t unit = 0;
     if (!queue.unit_key.empty()) {
-      TRY(unit, line.take_signed(queue.unit_key, 0, counted->second - 1));
+      const auto fallback = counted->second == 1 ? std::optional<int64_t>(0) : std::nullopt;
+      TRY(unit, line.take_signed(queue.unit_key, 0, counted->second - 1, fallback));
     }
     TRY(const uint64_t mask, line.take_unsigned("mask", kHeaderMaskMax, 1));
     if ((mask & 1) == 0) return bad("mask: expected bit 0, the queue itself, to be set");

@@ -28,6 +28,29 @@ inline constexpr std::string_view kEntryKindNames[] = {"load", "prefill", "decod
 inline constexpr std::string_view kRoleNames[] = {
     "constant", "position", "position_block", "position_lane", "token", "kv_row", "kv_block_word"};
 
+// Units with a queue of this kind. Where there is only one, its number may be left out.
+inline int unit_count(const Target& target, QueueKind kind) {
+  switch (kind) {
+    case QueueKind::MemRead:
+    case QueueKind::MemWrite:
+      return target.slices();
+    case QueueKind::VxmPass:
+      return target.vxm_chains;
+    case QueueKind::SxmMove:
+      return static_cast<int>(target.sxm_positions.size());
+    case QueueKind::MxmLoad:
+    case QueueKind::MxmMac:
+      return static_cast<int>(target.mxm_positions.size());
+    case QueueKind::TapeRecv:
+    case QueueKind::KvRecv:
+    case QueueKind::HostRecv:
+    case QueueKind::KvSend:
+    case QueueKind::HostSend:
+      return 1;
+  }
+  return 0;
+}
+
 inline const UnitInfo& unit_info(UnitTable unit) { return kUnits[static_cast<int>(unit)]; }
 
 }  // namespace pianola

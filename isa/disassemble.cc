@@ -195,7 +195,9 @@ std::string disassemble_word(const Target& target, const Word& word) {
   const UnitInfo& unit = unit_info(name.unit);
   if (!is_legal(unit, word)) return raw_word(word);
   std::string out = "push " + std::string(name.name);
-  if (!name.unit_key.empty()) add(out, name.unit_key, queue.unit);
+  if (!name.unit_key.empty() && unit_count(target, queue.kind) > 1) {
+    add(out, name.unit_key, queue.unit);
+  }
   if (header.mask != 1) out += " mask=" + hex(header.mask);
   out += " :";
   for (const FieldInfo& field : tables::kTimingFields) add_field(out, field, unit, word);

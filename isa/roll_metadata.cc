@@ -22,6 +22,7 @@ class Budget {
     left_ -= count * bytes_each;
     return true;
   }
+  void refuse() { over_ = true; }
   bool over() const { return over_; }
 
  private:
@@ -35,7 +36,11 @@ std::string unpack(const flatbuffers::String* text, Budget& budget) {
 
 std::vector<Segment> unpack(const Vector<const flat::Segment*>* list, Budget& budget) {
   std::vector<Segment> segments;
-  if (!budget.take(list->size(), sizeof(flat::Segment))) return segments;
+  // The verifier does not judge the alignment of the elements, and an empty vector has none.
+  if (list->size() == 0) return segments;
+  const bool aligned = reinterpret_cast<uintptr_t>(list->Data()) % alignof(flat::Segment) == 0;
+  if (!aligned) budget.refuse();
+  if (!aligned || !budget.take(list->size(), sizeof(flat::Segment))) return segments;
   segments.reserve(list->size());
   for (const flat::Segment* s : *list) {
     segments.push_back({.base = s->base(),

@@ -242,7 +242,7 @@ std::string mutate_text(const std::string& original, Random& random) {
 
 TEST(TargetFuzz, TextIsAcceptedAndCanonicalOrRefused) {
   limit_memory();
-  std::ifstream file(PIANOLA_SOURCE_DIR "/targets/sim16.toml");
+  std::ifstream file(PIANOLA_SOURCE_DIR "/tests/isa/targets/small16.toml");
   std::ostringstream text;
   text << file.rdbuf();
   Random random(3);
@@ -266,7 +266,7 @@ TEST(AssemblyFuzz, TextIsAcceptedAndConvertsOrIsRefused) {
   sample.data = sample.owned_data;
   const std::string long_text = disassemble(sample);
   // The short one is made for speed: most of the other is the target, parsed each time.
-  std::string text = ".target sim16\n" + long_text.substr(long_text.find(".model"));
+  std::string text = ".target small16\n" + long_text.substr(long_text.find(".model"));
   Random random(4);
   size_t accepted = 0;
   for (size_t i = 0, count = mutation_count(); i < count; ++i) {

@@ -70,8 +70,7 @@ TEST(Assembly, ReadsAsText) {
       "READ dir=EAST stream=4 address=0x10 s1=1 s2=-32768\n");
   EXPECT_CONTAINS(
       text, "\npush mem.write slice=7 : WRITE_LANE dir=WEST lane_reg=3 lane=15 lane_step=1\n");
-  EXPECT_CONTAINS(text,
-                  "\npush vxm.pass chain=0 : start=65535 n1=15 p1=1 x_dir=WEST x_format=F32 ");
+  EXPECT_CONTAINS(text, "\npush vxm.pass : start=65535 n1=15 p1=1 x_dir=WEST x_format=F32 ");
   EXPECT_CONTAINS(text, "\nend\n");
   EXPECT_CONTAINS(text,
                   "\nword 0000000000000003000000000000000200000000000000"
@@ -105,14 +104,16 @@ TEST(Assembly, WordsThatAreNoInstructionAreRaw) {
 }
 
 std::string complaint(const std::string& body) {
-  const auto roll = assemble(".target sim16\n" + body, "x.s");
+  use_test_targets();
+  const auto roll = assemble(".target small16\n" + body, "x.s");
   return roll.ok() ? "accepted" : to_string(roll.error());
 }
 const std::string kEntry = ".entry kind=decode name=\"a\" tokens=1 context=8 cycles=9\n";
 
 TEST(Assemble, AcceptsARollWrittenByHand) {
+  use_test_targets();
   const auto roll =
-      assemble("# by hand\n\n.target sim16  # the machine\r\n" + kEntry +
+      assemble("# by hand\n\n.target small16  # the machine\r\n" + kEntry +
                    "nop 3   # wait\n\tpush mem.read slice=15 : start=0x10 READ address=7\nend\n"
                    ".data hex\n| 000102030405060708090a0b0c0d0e0f\n.data hex\n| "
                    "FF0102030405060708090a0b0c0d0e0f",
@@ -130,7 +131,7 @@ TEST(Assemble, NamesTheLineOfEveryMistake) {
       {kEntry + "foo", "x.s:3: expected nop, push, end, word or a directive, got \"foo\""},
       {".foo", "x.s:2: there is no directive .foo"},
       {".tape base=0 count=1", "x.s:2: expected an .entry before .tape"},
-      {".target sim16", "expected one .target, got another"},
+      {".target small16", "expected one .target, got another"},
       {"| 00", "expected a .target, .data or .tokenizer before | lines"},
       {kEntry, "entry 0: expected at least one word, got none"},
       {kEntry + "end\nend x", "x.s:4: \"x\" does not belong here"},

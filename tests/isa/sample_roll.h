@@ -1,14 +1,22 @@
 // A small roll with something in every field, for the tests of the container and the assembler.
 #pragma once
 
+#include <cstdlib>
+
 #include "isa/instructions.h"
 #include "isa/roll.h"
 
 namespace pianola {
 
+// The targets of the tests are found by name from then on.
+inline void use_test_targets() {
+  setenv("PIANOLA_TARGETS", PIANOLA_SOURCE_DIR "/tests/isa/targets", 1);
+}
+
 inline Roll sample_roll() {
+  use_test_targets();
   Roll roll;
-  auto target = load_target(PIANOLA_SOURCE_DIR "/targets/sim16.toml");
+  auto target = load_target("small16");
   CHECK(target.ok());
   roll.target = *target;
   roll.metadata.target_name = roll.target.name;

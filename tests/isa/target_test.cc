@@ -12,8 +12,8 @@
 namespace pianola {
 namespace {
 
-std::string sim16_text() {
-  std::ifstream file(PIANOLA_SOURCE_DIR "/targets/sim16.toml");
+std::string small16_text() {
+  std::ifstream file(PIANOLA_SOURCE_DIR "/tests/isa/targets/small16.toml");
   std::ostringstream text;
   text << file.rdbuf();
   return text.str();
@@ -45,8 +45,8 @@ TEST(Target, ShippedTargetsParse) {
   }
 }
 
-TEST(Target, NumbersOfSim16) {
-  const auto target = parse_target(sim16_text(), "x");
+TEST(Target, NumbersOfSmall16) {
+  const auto target = parse_target(small16_text(), "x");
   ASSERT_TRUE(target.ok());
   EXPECT_EQ(target->lanes, 16);
   EXPECT_EQ(target->positions(), 8);
@@ -61,7 +61,7 @@ TEST(Target, NumbersOfSim16) {
 }
 
 TEST(Target, QueuesAreNumberedWestToEast) {
-  const auto target = load_target("duo16");
+  const auto target = load_target(PIANOLA_SOURCE_DIR "/tests/isa/targets/small_duo16.toml");
   ASSERT_TRUE(target.ok());
   // MXM 0-1, SXM 2, four MEM of 8 queues 3-34, PORT 35-39, two VXM chains 40-41, MEM 42-73, SXM,
   // MXM
@@ -90,12 +90,12 @@ TEST(Target, QueuesAreNumberedWestToEast) {
 }
 
 TEST(Target, CanonicalTextIsStable) {
-  const auto target = parse_target(sim16_text(), "x");
+  const auto target = parse_target(small16_text(), "x");
   ASSERT_TRUE(target.ok());
-  EXPECT_EQ(
-      canonical_text(*target).substr(0, 108),
-      "name = \"sim16\"\nlanes = 16\nstreams = 16\nclock_mhz = 200.0\nclock_source = \"assumed\"\n"
-      "floorplan = [\"PORT\", \"VXM\"");
+  EXPECT_EQ(canonical_text(*target).substr(0, 110),
+            "name = \"small16\"\nlanes = 16\nstreams = 16\nclock_mhz = 200.0\nclock_source = "
+            "\"assumed\"\n"
+            "floorplan = [\"PORT\", \"VXM\"");
   Target other = *target;
   other.doc = "another description";
   EXPECT_EQ(canonical_text(other), canonical_text(*target));
@@ -116,9 +116,9 @@ struct BadTarget {
 TEST(Target, EveryProblemIsReported) {
   const char* const kPlan = R"("PORT", "VXM", "MEM", "MEM", "MEM", "MEM", "SXM", "MXM")";
   const BadTarget cases[] = {
-      {"name = \"sim16\"", "", "name: expected 1 to 64 of a-z, 0-9, _ and -, got nothing"},
-      {"\"sim16\"", "\"../sim16\"", "name: expected 1 to 64 of a-z"},
-      {"\"sim16\"", "16", "name: expected 1 to 64 of a-z, 0-9, _ and -, got 16 (line 3)"},
+      {"name = \"small16\"", "", "name: expected 1 to 64 of a-z, 0-9, _ and -, got nothing"},
+      {"\"small16\"", "\"../small16\"", "name: expected 1 to 64 of a-z"},
+      {"\"small16\"", "16", "name: expected 1 to 64 of a-z, 0-9, _ and -, got 16 (line 3)"},
       {"lanes = 16", "lanes = 18",
        "lanes: expected a multiple of 4 from 4 to 320, got 18 (line 5)"},
       {"lanes = 16", "lanes = 0", "lanes: expected a multiple of 4 from 4 to 320, got 0"},
@@ -227,12 +227,12 @@ TEST(Target, EveryProblemIsReported) {
       {"[mem]", "[mem", "not TOML"},
   };
   for (const BadTarget& c : cases) {
-    EXPECT_CONTAINS(problems(replaced(sim16_text(), c.from, c.to)), c.expected);
+    EXPECT_CONTAINS(problems(replaced(small16_text(), c.from, c.to)), c.expected);
   }
 }
 
 TEST(Target, AllProblemsComeTogether) {
-  std::string text = replaced(sim16_text(), "lanes = 16", "lanes = 7");
+  std::string text = replaced(small16_text(), "lanes = 16", "lanes = 7");
   text = replaced(text, "depth = 16 ", "depth = 1 ");
   text = replaced(text, "\"port\"", "\"moon\"");
   text = replaced(text, "[mem]", "[mem]\nspeed = 1");
@@ -248,14 +248,14 @@ TEST(Target, TooManyQueuesAreRefused) {
   std::string plan = "\"PORT\", \"VXM\", \"MXM\"";
   for (int i = 0; i < 130; ++i) plan += ", \"MEM\"";
   const std::string text =
-      replaced(sim16_text(), R"("PORT", "VXM", "MEM", "MEM", "MEM", "MEM", "SXM", "MXM")", plan);
+      replaced(small16_text(), R"("PORT", "VXM", "MEM", "MEM", "MEM", "MEM", "SXM", "MXM")", plan);
   EXPECT_CONTAINS(problems(text), "1048 queues, but an instruction can name 1024");
   EXPECT_CONTAINS(problems(std::string(70000, '#')), "expected a target of at most 65536 bytes");
 }
 
 TEST(Target, PerChannelScalesAndIntegerClocksAreAccepted) {
   std::string text =
-      replaced(sim16_text(), "w8 = { bits = 8, group = 32", "w8 = { bits = 8, group = 0");
+      replaced(small16_text(), "w8 = { bits = 8, group = 32", "w8 = { bits = 8, group = 0");
   text = replaced(text, "200.0", "200");
   const auto target = parse_target(text, "x");
   ASSERT_TRUE(target.ok()) << to_string(target.error());
@@ -277,16 +277,17 @@ TEST(LoadTarget, LooksFirstWhereTheEnvironmentSays) {
   const auto folder =
       std::filesystem::path(testing::TempDir()) / ("targets" + std::to_string(getpid()));
   std::filesystem::create_directory(folder);
-  std::ofstream(folder / "sim16.toml")
-      << replaced(sim16_text(), "clock_mhz = 200", "clock_mhz = 50");
-  std::ofstream(folder / "mine.toml") << sim16_text();
+  std::ofstream(folder / "sim16.toml") << replaced(
+      replaced(small16_text(), "clock_mhz = 200", "clock_mhz = 50"), "small16\"", "sim16\"");
+  std::ofstream(folder / "mine.toml") << small16_text();
   setenv("PIANOLA_TARGETS", folder.c_str(), 1);
   const auto target = load_target("sim16");
   ASSERT_TRUE(target.ok());
   EXPECT_EQ(target->clock_mhz, 50.0);
   const auto renamed = load_target("mine");
   ASSERT_FALSE(renamed.ok());
-  EXPECT_CONTAINS(renamed.error().message, "expected name = \"mine\" like the file, got \"sim16\"");
+  EXPECT_CONTAINS(renamed.error().message,
+                  "expected name = \"mine\" like the file, got \"small16\"");
   EXPECT_TRUE(load_target("duo16").ok());  // the shipped ones are still found
   unsetenv("PIANOLA_TARGETS");
   std::filesystem::remove_all(folder);
