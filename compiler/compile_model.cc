@@ -132,29 +132,11 @@ Result<std::vector<Built>> build_entries(const QuantizedGraph& graph, const Targ
   return built;
 }
 
-}  // namespace
-
-int default_context(const Graph& graph, const Target& target) {
-  const int most = std::min<int>(kDefaultContextMax, static_cast<int>(graph.facts.context_max));
-  return std::max(target.lanes, most / target.lanes * target.lanes);
-}
-
-std::vector<int> context_buckets(int context, int lanes) {
-  std::vector<int> buckets;
-  for (int bucket = context; bucket >= kSmallestBucket && bucket % lanes == 0; bucket /= 2) {
-    buckets.insert(buckets.begin(), bucket);
-  }
-  if (buckets.empty()) buckets = {context};
-  return buckets;
-}
-
-Result<Compilation> compile_model(const Graph& graph, const Target& target,
-                                  const CompileOptions& options) {
+Result<Compilation> compile_context(const Graph& graph, const Target& target,
+                                    const CompileOptions& options, int context) {
   QuantizeOptions quantize;
   quantize.weights = options.weights;
-  quantize.context = options.context > 0
-                         ? (options.context + target.lanes - 1) / target.lanes * target.lanes
-                         : default_context(graph, target);
+  quantize.context = (context + target.lanes - 1) / target.lanes * target.lanes;
   TRY(QuantizedGraph quantized, quantize_graph(graph, target, quantize));
   TRY_STATUS(check_fits(quantized, target));
   DataTape tape = build_data_tape(quantized, target);
@@ -182,6 +164,37 @@ Result<Compilation> compile_model(const Graph& graph, const Target& target,
   roll.data = roll.owned_data;
   roll.tokenizer = roll.owned_tokenizer;
   return out;
+}
+
+}  // namespace
+
+int default_context(const Graph& graph, const Target& target) {
+  const int most = std::min<int>(kDefaultContextMax, static_cast<int>(graph.facts.context_max));
+  return std::max(target.lanes, most / target.lanes * target.lanes);
+}
+
+std::vector<int> context_buckets(int context, int lanes) {
+  std::vector<int> buckets;
+  for (int bucket = context; bucket >= kSmallestBucket && bucket % lanes == 0; bucket /= 2) {
+    buckets.insert(buckets.begin(), bucket);
+  }
+  if (buckets.empty()) buckets = {context};
+  return buckets;
+}
+
+Result<Compilation> compile_model(const Graph& graph, const Target& target,
+                                  const CompileOptions& options) {
+  if (options.context > 0) return compile_context(graph, target, options, options.context);
+  // The longest context that fits.
+  int context = default_context(graph, target);
+  while (true) {
+    Result<Compilation> result = compile_context(graph, target, options, context);
+    const int half = context / 2 / target.lanes * target.lanes;
+    if (result.ok() || result.error().code != ErrorCode::OutOfRange || half < kSmallestBucket) {
+      return result;
+    }
+    context = half;
+  }
 }
 
 }  // namespace pianola

@@ -123,10 +123,12 @@ class Placer {
         base += skip - 1;
         continue;
       }
-      Journal journal;
-      const bool fits = reserve(stencil, base, journal);
-      undo(journal);
+      journal_.bits.clear();
+      journal_.hops.clear();
+      const bool fits = reserve(stencil, base, journal_);
+      undo(journal_);
       if (fits) return base;
+      base += skip_ - 1;
     }
     return -1;
   }
@@ -255,8 +257,15 @@ class Placer {
     return 0;
   }
 
+  // Remembers how far the base must move at least for this collision to end.
+  bool is_free(const BitRow& row, int64_t cycle) {
+    if (!row.test(cycle)) return true;
+    skip_ = row.next_free(cycle) - cycle;
+    return false;
+  }
+
   bool take(BitRow& row, int64_t cycle, Journal& journal) {
-    if (row.test(cycle)) return false;
+    if (!is_free(row, cycle)) return false;
     row.set(cycle);
     journal.bits.emplace_back(&row, cycle);
     return true;
@@ -307,7 +316,7 @@ class Placer {
     if (!take_queue(queue, base + use.offset, use.nest, alone, journal)) return false;
     return for_each_iteration(use.nest, [&](int64_t time, int, int, int) {
       const int64_t cycle = base + use.offset + time;
-      return !others.test(cycle) && take(mine, cycle, journal);
+      return is_free(others, cycle) && take(mine, cycle, journal);
     });
   }
 
@@ -317,7 +326,10 @@ class Placer {
       if (done[i]) continue;
       StreamUse& use = stencil.streams[i];
       StreamUse* twin = use.twin >= 0 ? &stencil.streams[use.twin] : nullptr;
-      if (!choose_streams(use, twin, base)) return false;
+      if (!choose_streams(use, twin, base)) {
+        skip_ = 1;
+        return false;
+      }
       hold(use, base, journal);
       if (twin) {
         twin->chosen = use.chosen;
@@ -470,6 +482,8 @@ class Placer {
   const VectorProgram& program_;
   const Target& target_;
   Timetable table_;
+  Journal journal_;
+  int64_t skip_ = 1;
   MemoryOrder order_;
   std::vector<Group> groups_;
   std::vector<std::vector<Accumulator>> accumulators_;  // [chain][accumulator]

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cstdint>
 #include <vector>
 
@@ -18,6 +19,17 @@ class BitRow {
   bool test(int64_t cycle) const {
     const size_t word = static_cast<size_t>(cycle) >> 6;
     return word < bits_.size() && (bits_[word] >> (cycle & 63) & 1);
+  }
+  // The first free cycle from `cycle` on.
+  int64_t next_free(int64_t cycle) const {
+    size_t word = static_cast<size_t>(cycle) >> 6;
+    if (word >= bits_.size()) return cycle;
+    uint64_t free = ~bits_[word] & ~uint64_t{0} << (cycle & 63);
+    while (free == 0) {
+      if (++word >= bits_.size()) return static_cast<int64_t>(word) << 6;
+      free = ~bits_[word];
+    }
+    return static_cast<int64_t>(word << 6) + std::countr_zero(free);
   }
   void set(int64_t cycle) {
     const size_t word = static_cast<size_t>(cycle) >> 6;

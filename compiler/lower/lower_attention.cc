@@ -590,15 +590,21 @@ void Lowering::lower(const QNode& node, const QAttention& op) {
   const Query query = quantize_queries(h, queries);
   const ArrayId out = add_value(node.name, state({0, 1}), op.heads * h.vectors);
   values_[node.output] = out;
-  std::vector<Softmax> softmax;
-  for (int head = 0; head < op.kv_heads; ++head) {
-    softmax.push_back(lower_scores(h, caches[head], query, head));
-  }
-  for (int head = 0; head < op.kv_heads; ++head) {
-    lower_softmax(h, caches[head], softmax[head], head);
-  }
-  for (int head = 0; head < op.kv_heads; ++head) {
-    lower_weighted_sum(h, caches[head], softmax[head], head, out);
+  // One token: all heads go through each step together, so that no unit waits for one head's chain. Many
+  // tokens fill the units by themselves, and two heads' scores are as much as memory should hold.
+  const int ahead = tokens_ == 1 ? op.kv_heads : 1;
+  std::vector<Softmax> softmax(op.kv_heads);
+  for (int step = 0; step < op.kv_heads + 2 * ahead; step += ahead) {
+    for (int head = step; head < std::min(step + ahead, op.kv_heads); ++head) {
+      softmax[head] = lower_scores(h, caches[head], query, head);
+    }
+    for (int head = std::max(0, step - ahead); head < std::min(step, op.kv_heads); ++head) {
+      lower_softmax(h, caches[head], softmax[head], head);
+    }
+    for (int head = std::max(0, step - 2 * ahead); head < std::min(step - ahead, op.kv_heads);
+         ++head) {
+      lower_weighted_sum(h, caches[head], softmax[head], head, out);
+    }
   }
 }
 
