@@ -30,7 +30,8 @@ Error invalid(const char* option, const std::string& expected, const std::string
                std::string(option) + " must be " + expected + ", found " + found, "sampler"};
 }
 
-std::vector<Candidate> find_candidates(std::span<const float> logits, const SamplerOptions& options) {
+std::vector<Candidate> find_candidates(std::span<const float> logits,
+                                       const SamplerOptions& options) {
   std::vector<Candidate> candidates;
   candidates.reserve(logits.size());
   for (std::size_t i = 0; i < logits.size(); ++i) {

@@ -16,7 +16,8 @@ std::size_t previous_character(std::string_view text, std::size_t end) {
 }
 
 bool stands_alone(std::string_view text, std::size_t begin, std::size_t end) {
-  if (begin > 0 && is_word_character(decode_utf8(text, previous_character(text, begin)).code)) return false;
+  if (begin > 0 && is_word_character(decode_utf8(text, previous_character(text, begin)).code))
+    return false;
   return end == text.size() || !is_word_character(decode_utf8(text, end).code);
 }
 

@@ -21,7 +21,7 @@ struct AddedToken {
   bool single_word = false;  // matches only where no word character is next to it
   bool strip_left = false;   // takes the white space before it along
   bool strip_right = false;
-  bool normalized = false;   // matches the normalized text, not the original
+  bool normalized = false;  // matches the normalized text, not the original
 };
 
 // Which of a set of strings begins at a place: the longest.

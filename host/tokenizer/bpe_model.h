@@ -17,13 +17,13 @@
 namespace pianola {
 
 struct BpeOptions {
-  std::string continuing_prefix;    // before every character but a word's first
-  std::string end_of_word_suffix;   // after a word's last
-  std::optional<int> unknown_id;    // for characters that are not in the vocabulary
-  bool fuse_unknown = false;        // neighbouring unknown characters become one
-  bool byte_fallback = false;       // unknown characters become their bytes' tokens, if all exist
-  bool ignore_merges = false;       // a word that is a token is that token
-  bool skip_unknown_merges = false; // instead of an error
+  std::string continuing_prefix;     // before every character but a word's first
+  std::string end_of_word_suffix;    // after a word's last
+  std::optional<int> unknown_id;     // for characters that are not in the vocabulary
+  bool fuse_unknown = false;         // neighbouring unknown characters become one
+  bool byte_fallback = false;        // unknown characters become their bytes' tokens, if all exist
+  bool ignore_merges = false;        // a word that is a token is that token
+  bool skip_unknown_merges = false;  // instead of an error
 };
 
 using TextPair = std::pair<std::string_view, std::string_view>;

@@ -74,8 +74,7 @@ void strip(const DecodeStep& step, std::string& text) {
 std::string replace_text(std::string_view text, std::string_view from, std::string_view to) {
   std::string out;
   std::size_t done = 0;
-  for (std::size_t at = text.find(from); at != std::string_view::npos;
-       at = text.find(from, done)) {
+  for (std::size_t at = text.find(from); at != std::string_view::npos; at = text.find(from, done)) {
     out += text.substr(done, at - done);
     out += to;
     done = at + from.size();

@@ -30,8 +30,7 @@ constexpr std::string_view kGpt4o =
 constexpr std::string_view kOneDigit = R"(\p{N})";
 constexpr std::string_view kThreeDigits = "[0-9][0-9][0-9]";
 constexpr std::string_view kLineEnd = R"([\r\n])";
-constexpr std::string_view kEastAsian =
-    R"([\x{4E00}-\x{9FA5}\x{800}-\x{4E00}\x{AC00}-\x{D7FF}]+)";
+constexpr std::string_view kEastAsian = R"([\x{4E00}-\x{9FA5}\x{800}-\x{4E00}\x{AC00}-\x{D7FF}]+)";
 
 // DeepSeek LLM: the letters of alphabets with case, as its authors list them.
 constexpr std::string_view kDeepSeekLetters =
@@ -74,8 +73,7 @@ struct Family {
 };
 
 constexpr std::array kFamilies = {
-    Family{" default ",
-           {R"([\p{P}\$\+<=>\^~\|]+)", kGpt2, R"(\p{N}+)", kThreeDigits}},
+    Family{" default ", {R"([\p{P}\$\+<=>\^~\|]+)", kGpt2, R"(\p{N}+)", kThreeDigits}},
     Family{" gpt-2 phi-2 jina-es jina-de jina-v1-en jina-v2-es jina-v2-de jina-v2-code mpt olmo"
            " jais roberta-bpe gigachat exaone4 trillion mellum ",
            {kGpt2}},
@@ -89,8 +87,7 @@ constexpr std::array kFamilies = {
     Family{" falcon ", {R"([\p{P}\$\+<=>\^~\|`]+)", kGpt2, kThreeDigits}},
     Family{" deepseek-llm ",
            {kLineEnd, kDeepSeekLetters, kDeepSeekPunctuation, kSpaceAtEnd, kEastAsian, kOneDigit}},
-    Family{" deepseek-coder ",
-           {kLineEnd, R"(\s?\p{L}+)", R"(\s?\p{P}+)", kEastAsian, kOneDigit}},
+    Family{" deepseek-coder ", {kLineEnd, R"(\s?\p{L}+)", R"(\s?\p{P}+)", kEastAsian, kOneDigit}},
     Family{" deepseek-v3 ", {R"(\p{N}{1,3})", kDeepSeek3EastAsian, kDeepSeek3}},
     Family{" tekken ", {kTekken}, true, true},
     Family{" gpt-4o llama4 ", {kGpt4o}},

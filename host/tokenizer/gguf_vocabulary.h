@@ -22,8 +22,8 @@ struct GgufVocabulary {
   std::int64_t bos_id = -1;         // -1: none
   std::vector<std::int64_t> eos_ids;
   bool add_bos = false;
-  bool add_eos = false;             // the first of eos_ids
-  bool add_space_prefix = true;     // "llama" only
+  bool add_eos = false;          // the first of eos_ids
+  bool add_space_prefix = true;  // "llama" only
 };
 
 // Errors: Malformed, Unsupported (another model, or a `pre` this build does not know).

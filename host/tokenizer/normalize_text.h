@@ -17,9 +17,9 @@ namespace pianola {
 
 struct NormalizeStep {
   enum class Kind {
-    Form,          // form
-    Prepend,       // content; not to an empty text
-    Replace,       // each match of pattern by content
+    Form,     // form
+    Prepend,  // content; not to an empty text
+    Replace,  // each match of pattern by content
     Lowercase,
     Strip,         // white space at strip_left, strip_right
     StripAccents,  // all combining marks

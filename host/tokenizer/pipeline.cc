@@ -69,8 +69,7 @@ Result<std::vector<int>> encode_text(const Pipeline& pipeline, std::string_view 
       continue;
     }
     const std::string_view part = text.substr(span.begin, span.end - span.begin);
-    TRY_STATUS(
-        encode_part(pipeline, part, span.begin == 0, options.parse_special, budget, ids));
+    TRY_STATUS(encode_part(pipeline, part, span.begin == 0, options.parse_special, budget, ids));
   }
   if (options.add_bos) ids.insert(ids.end(), pipeline.after.begin(), pipeline.after.end());
   return ids;
@@ -98,10 +97,20 @@ void index_tokens(Pipeline& pipeline) {
 
 void add_well_known_eos(Pipeline& pipeline) {
   static constexpr std::array<std::string_view, 13> kNames = {
-      "</s>",          "<eos>",           "<|endoftext|>",   "<|end_of_text|>",
-      "<|eot_id|>",    "<|eom_id|>",      "<|im_end|>",      "<|end|>",
-      "<end_of_turn>", "<|end_of_turn|>", "<EOT>",
-      "<|return|>",    "<\xEF\xBD\x9C" "end\xE2\x96\x81of\xE2\x96\x81sentence\xEF\xBD\x9C>"};
+      "</s>",
+      "<eos>",
+      "<|endoftext|>",
+      "<|end_of_text|>",
+      "<|eot_id|>",
+      "<|eom_id|>",
+      "<|im_end|>",
+      "<|end|>",
+      "<end_of_turn>",
+      "<|end_of_turn|>",
+      "<EOT>",
+      "<|return|>",
+      "<\xEF\xBD\x9C"
+      "end\xE2\x96\x81of\xE2\x96\x81sentence\xEF\xBD\x9C>"};
   for (const std::string_view name : kNames) {
     const auto id = find_token(pipeline.all_tokens, name);
     if (!id || !pipeline.is_special[static_cast<std::size_t>(*id)]) continue;

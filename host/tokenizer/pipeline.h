@@ -30,8 +30,8 @@ enum class SourceKind : unsigned char { HfJson = 1, SentencePiece = 2, Gguf = 3 
 
 struct Pipeline {
   Vocabulary vocabulary;
-  TokenIndex all_tokens;         // of every token, added ones too, by text
-  std::vector<bool> is_special;  // [vocabulary]
+  TokenIndex all_tokens;           // of every token, added ones too, by text
+  std::vector<bool> is_special;    // [vocabulary]
   AddedTokenSet added;             // looked for in the text as it came
   AddedTokenSet added_normalized;  // looked for in the normalized text
   std::vector<NormalizeStep> normalize;
@@ -41,7 +41,7 @@ struct Pipeline {
   std::vector<int> after;
   std::vector<DecodeStep> decode;
   bool added_are_plain_text = false;  // user-defined and control tokens, to a byte-level decoder
-  std::string unknown_surface;  // what an unknown token decodes to; empty: its own text
+  std::string unknown_surface;        // what an unknown token decodes to; empty: its own text
 
   std::optional<int> bos_id;
   std::vector<int> eos_ids;

@@ -96,7 +96,8 @@ Status place_special_ids(const GgufVocabulary& source, Pipeline& pipeline) {
   for (const std::int64_t id : source.eos_ids) {
     TRY_STATUS(check(id));
     const int eos = static_cast<int>(id);
-    if (std::find(pipeline.eos_ids.begin(), pipeline.eos_ids.end(), eos) != pipeline.eos_ids.end()) {
+    if (std::find(pipeline.eos_ids.begin(), pipeline.eos_ids.end(), eos) !=
+        pipeline.eos_ids.end()) {
       continue;
     }
     pipeline.eos_ids.push_back(eos);
@@ -154,7 +155,8 @@ Status build_bpe(const GgufVocabulary& source, Pipeline& pipeline) {
   merges.reserve(source.merges.size());
   for (const std::string& merge : source.merges) {
     const std::size_t space = merge.find(' ', 1);
-    if (space == std::string::npos) return malformed("the merge " + quote_name(merge) + " is no pair");
+    if (space == std::string::npos)
+      return malformed("the merge " + quote_name(merge) + " is no pair");
     const std::string_view pair = merge;
     merges.emplace_back(pair.substr(0, space), pair.substr(space + 1));
   }
@@ -308,9 +310,10 @@ Result<Tokenizer> tokenizer_from_gguf_vocabulary(const GgufVocabulary& vocabular
   } else if (vocabulary.model == "llama") {
     TRY_STATUS(build_sentencepiece(vocabulary, *pipeline));
   } else {
-    return Error{ErrorCode::Unsupported,
-                 "the model is " + quote_name(vocabulary.model) + "; this build does gpt2 and llama",
-                 "tokenizer.ggml.model"};
+    return Error{
+        ErrorCode::Unsupported,
+        "the model is " + quote_name(vocabulary.model) + "; this build does gpt2 and llama",
+        "tokenizer.ggml.model"};
   }
   TRY_STATUS(place_special_ids(vocabulary, *pipeline));
   pipeline->source_kind = SourceKind::Gguf;

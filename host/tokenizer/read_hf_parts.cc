@@ -27,7 +27,8 @@ Error malformed(const char* part, std::string message) {
 }
 
 Error unsupported(const char* part, std::string_view type) {
-  return Error{ErrorCode::Unsupported, "the type " + quote_name(type) + " is not supported by this build",
+  return Error{ErrorCode::Unsupported,
+               "the type " + quote_name(type) + " is not supported by this build",
                std::string("tokenizer.json: ") + part};
 }
 
@@ -53,9 +54,9 @@ Result<std::string> read_text(const Json& part, const char* name, const char* ke
 Result<std::string> read_content(const Json& part, const char* name, const char* key) {
   TRY(std::string content, read_text(part, name, key));
   if (content.size() > kContentSizeMax) {
-    return Error{ErrorCode::OutOfRange, "a replacement of " + std::to_string(content.size()) +
-                                            " bytes; at most " + std::to_string(kContentSizeMax) +
-                                            " are accepted",
+    return Error{ErrorCode::OutOfRange,
+                 "a replacement of " + std::to_string(content.size()) + " bytes; at most " +
+                     std::to_string(kContentSizeMax) + " are accepted",
                  std::string("tokenizer.json: ") + name};
   }
   return content;
@@ -271,8 +272,7 @@ Result<HfTemplate> read_template(const Json& part) {
   HfTemplate out;
   bool text_seen = false;
   for (const Json& item : *single) {
-    TRY_STATUS(
-        append_template_item(item, find_member(part, "special_tokens"), text_seen, out));
+    TRY_STATUS(append_template_item(item, find_member(part, "special_tokens"), text_seen, out));
   }
   if (!text_seen) return malformed(kPart, "the text itself does not occur in it");
   return out;

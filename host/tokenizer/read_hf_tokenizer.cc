@@ -133,7 +133,8 @@ Status place_added_tokens(std::vector<AddedToken> added, Pipeline& pipeline) {
 Result<std::vector<TextPair>> read_merges(const Json& model) {
   std::vector<TextPair> merges;
   const Json* array = find_member(model, "merges");
-  if (array == nullptr || !array->is_array()) return malformed("model: expected an array \"merges\"");
+  if (array == nullptr || !array->is_array())
+    return malformed("model: expected an array \"merges\"");
   merges.reserve(array->size());
   for (const Json& merge : *array) {
     if (merge.is_array() && merge.size() == 2 && merge[0].is_string() && merge[1].is_string()) {
@@ -180,13 +181,15 @@ Status check_model_type(const Json& model) {
   TRY(const auto type, string_member(model, "type"));
   if (type.value_or("BPE") == "BPE") return Ok{};
   return Error{ErrorCode::Unsupported,
-               "the model type is " + quote_name(*type) + "; this build does BPE", "tokenizer.json: model"};
+               "the model type is " + quote_name(*type) + "; this build does BPE",
+               "tokenizer.json: model"};
 }
 
 Status check_ids(const std::vector<int>& ids, const Pipeline& pipeline) {
   for (const int id : ids) {
     if (!pipeline.has_token(id)) {
-      return malformed("post_processor: the id " + std::to_string(id) + " is not in the vocabulary");
+      return malformed("post_processor: the id " + std::to_string(id) +
+                       " is not in the vocabulary");
     }
   }
   return Ok{};

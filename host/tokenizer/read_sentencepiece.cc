@@ -16,8 +16,8 @@ Error malformed(std::string message) {
 
 struct ProtoField {
   std::uint64_t number = 0;
-  std::uint64_t integer = 0;   // varint and fixed wire types
-  std::string_view bytes;      // length-delimited
+  std::uint64_t integer = 0;  // varint and fixed wire types
+  std::string_view bytes;     // length-delimited
   bool is_bytes = false;
 };
 
@@ -185,8 +185,7 @@ Status finish_sentencepiece(Pipeline& pipeline, std::vector<float> scores, bool 
   spaces.kind = DecodeStep::Kind::Spaces;
   spaces.strip_first = normalizer.add_dummy_prefix;
   spaces.strip_all = normalizer.remove_extra_spaces;
-  TRY(pipeline.model,
-      SentencePieceModel::build(vocabulary, std::move(scores), options));
+  TRY(pipeline.model, SentencePieceModel::build(vocabulary, std::move(scores), options));
   NormalizeStep step;
   step.kind = NormalizeStep::Kind::SentencePiece;
   step.sentencepiece = std::move(normalizer);

@@ -81,9 +81,10 @@ Result<Regex> Regex::compile(std::string_view pattern) {
   static const bool ready = initialize_engine();
   CHECK(ready);
   if (pattern.size() > kPatternSizeMax) {
-    return Error{ErrorCode::OutOfRange, "a pattern of " + std::to_string(pattern.size()) +
-                                            " bytes; at most " + std::to_string(kPatternSizeMax) +
-                                            " are accepted", "regular expression"};
+    return Error{ErrorCode::OutOfRange,
+                 "a pattern of " + std::to_string(pattern.size()) + " bytes; at most " +
+                     std::to_string(kPatternSizeMax) + " are accepted",
+                 "regular expression"};
   }
   if (!is_valid_utf8(pattern)) {
     return Error{ErrorCode::Malformed, "the pattern is not UTF-8", "regular expression"};
@@ -118,7 +119,8 @@ Result<std::vector<Match>> Regex::find_all(std::string_view text, MatchBudget& b
     if (found == ONIG_MISMATCH) break;
     if (found < 0) {
       return Error{ErrorCode::OutOfRange,
-                   "the text needs more than the allowed work to split (" + describe(found, nullptr) +
+                   "the text needs more than the allowed work to split (" +
+                       describe(found, nullptr) +
                        "); split it up, or remove long runs of one character",
                    "regular expression"};
     }

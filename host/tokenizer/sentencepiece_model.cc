@@ -26,8 +26,9 @@ Result<SentencePieceModel> SentencePieceModel::build(const Vocabulary& vocabular
     const std::string& text = vocabulary.texts[i];
     // An order with NaN in it is none, and the heap would be anyone's guess.
     if (!std::isfinite(scores[i])) {
-      return Error{ErrorCode::Malformed, "the score of token " + std::to_string(i) +
-                                             " is not a finite number", "tokenizer"};
+      return Error{ErrorCode::Malformed,
+                   "the score of token " + std::to_string(i) + " is not a finite number",
+                   "tokenizer"};
     }
     const TokenKind kind = vocabulary.kinds[i];
     if (kind == TokenKind::Byte) {

@@ -156,8 +156,8 @@ std::string TextStream::push(int id) {
   std::vector<int> with_id = context_;
   with_id.push_back(id);
   std::string bytes = decode_ids(*pipeline_, with_id, options_, BadBytes::Keep);
-  const auto differ = std::mismatch(context_bytes_.begin(), context_bytes_.end(), bytes.begin(),
-                                    bytes.end());
+  const auto differ =
+      std::mismatch(context_bytes_.begin(), context_bytes_.end(), bytes.begin(), bytes.end());
   pending_.append(differ.second, bytes.end());
   std::string alone = decode_ids(*pipeline_, std::span(&id, 1), options_, BadBytes::Keep);
   if (!alone.empty()) {

@@ -117,8 +117,8 @@ std::string take_complete_utf8(std::string& pending) {
 
 bool is_white_space(char32_t code) {
   return (code >= 0x09 && code <= 0x0D) || code == 0x20 || code == 0x85 || code == 0xA0 ||
-         code == 0x1680 || (code >= 0x2000 && code <= 0x200A) || code == 0x2028 ||
-         code == 0x2029 || code == 0x202F || code == 0x205F || code == 0x3000;
+         code == 0x1680 || (code >= 0x2000 && code <= 0x200A) || code == 0x2028 || code == 0x2029 ||
+         code == 0x202F || code == 0x205F || code == 0x3000;
 }
 
 bool is_number(char32_t code) {
@@ -171,8 +171,8 @@ void append_lower_case(std::string& out, char32_t code) {
 std::string normalize_unicode(std::string_view text, UnicodeForm form) {
   const bool compose = form == UnicodeForm::Nfc || form == UnicodeForm::Nfkc;
   const bool compatible = form == UnicodeForm::Nfkc || form == UnicodeForm::Nfkd;
-  const auto options = static_cast<utf8proc_option_t>(
-      UTF8PROC_STABLE | UTF8PROC_DECOMPOSE | (compatible ? UTF8PROC_COMPAT : 0));
+  const auto options = static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_DECOMPOSE |
+                                                      (compatible ? UTF8PROC_COMPAT : 0));
   std::vector<utf8proc_int32_t> codes;
   codes.reserve(text.size());
   for (std::size_t i = 0; i < text.size();) {

@@ -1,0 +1,62 @@
+// The runtime engine: one sequence on one device. It owns the position, picks the entry and bucket for
+// the tokens at hand, fills in the launch registers, and turns what leaves the host port into
+// logits. The logits at a position do not depend on how the tokens were split over launches.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "emulator/device.h"
+#include "isa/result.h"
+#include "isa/roll.h"
+
+namespace pianola {
+
+// One launch, as it went.
+struct LaunchRecord {
+  int entry = 0;
+  int position = 0;  // of its first token
+  int tokens = 0;    // that were real; the rest was padding
+  uint64_t predicted_cycles = 0, cycles = 0, frozen_cycles = 0, frozen_after_first = 0;
+};
+
+class Engine {
+ public:
+  // The device has loaded the roll; both must outlive the engine. Plays the roll's load entry, if it
+  // has one.
+  static Result<Engine> create(const Roll& roll, Device& device);
+
+  // Appends tokens, in launches of the engine's choice, and returns the logits after each:
+  // [tokens][vocabulary]. Errors: OutOfRange beyond the roll's context or vocabulary.
+  Result<std::vector<std::vector<float>>> extend(std::span<const int> tokens);
+  // The same with one launch of a given entry; at most the entry's tokens, padded to them.
+  Result<std::vector<std::vector<float>>> extend_with(int entry, std::span<const int> tokens);
+
+  // Forgets everything from `position` on: the next token goes there. Position 0 starts anew.
+  Status rewind(int position);
+
+  int position() const { return position_; }
+  int context() const { return roll_->metadata.model.context; }
+  const std::vector<LaunchRecord>& launches() const { return launches_; }
+  void clear_launches() { launches_.clear(); }
+  // True if the entry can take tokens at the present position.
+  bool can_launch(int entry) const;
+
+ private:
+  Engine(const Roll& roll, Device& device) : roll_(&roll), device_(&device) {}
+  Status play_load_entries();
+  // The entry that takes the most of `remaining` tokens for the fewest cycles per token.
+  int choose_entry(int remaining) const;
+  std::vector<uint32_t> registers_for(const Entry& entry, std::span<const int> tokens) const;
+  std::vector<std::vector<float>> logits_of(const Entry& entry,
+                                            std::span<const std::byte> output,
+                                            size_t tokens) const;
+
+  const Roll* roll_;
+  Device* device_;
+  int position_ = 0;
+  std::vector<LaunchRecord> launches_;
+};
+
+}  // namespace pianola
