@@ -38,8 +38,7 @@ class Writer {
   }
   // A pass on zeros that leaves on stream 0 and is sent to the host.
   VxmInstruction plain_pass() const;
-  void push_pass(ProgramBuilder& b, uint64_t issue, const VxmInstruction& pass, bool sends = true,
-                 int issues = 1);
+  void push_pass(ProgramBuilder& b, uint64_t issue, const VxmInstruction& pass, bool sends = true);
   // All rows of a tile of MXM 0, except the last `missing` loads; returns the cycle of the last load.
   uint64_t load_tile(ProgramBuilder& b, int missing = 0);
   void push_mac(ProgramBuilder& b, uint64_t issue, MxmMacInstruction mac);
@@ -75,14 +74,11 @@ VxmInstruction Writer::plain_pass() const {
   return pass;
 }
 
-void Writer::push_pass(ProgramBuilder& b, uint64_t issue, const VxmInstruction& pass, bool sends,
-                       int issues) {
+void Writer::push_pass(ProgramBuilder& b, uint64_t issue, const VxmInstruction& pass, bool sends) {
   b.push(b.queue(QueueKind::VxmPass), issue, pass);
   if (!sends) return;
   const uint64_t drive = issue + static_cast<uint64_t>(pass_latency(target_, pass));
-  for (int i = 0; i < issues; ++i) {
-    b.send(QueueKind::HostSend, target_.vxm_position, drive + static_cast<uint64_t>(i), 0);
-  }
+  b.send(QueueKind::HostSend, target_.vxm_position, drive, 0);
 }
 
 void Writer::streams() {
@@ -256,11 +252,14 @@ void Writer::ranges() {
   });
   lane.sound_registers = {0, 0, lanes};
   lane.mutant_registers = {0, 0, lanes + 1};
-  if (has(kStageAccumulate) && target_.vxm_accumulators < 64) {
+  if (has(kStageAccumulate) && target_.vxm_accumulators >= 2) {
     add(Rule::AddressRange, "vxm_accumulator", [&](ProgramBuilder& b, bool mutant) {
       VxmInstruction pass = plain_pass();
+      pass.timing.n1 = 1;
+      pass.timing.p1 = static_cast<uint32_t>(latency_vxm_add(target_.lanes));
       pass.acc_op = VxmAccOp::Load;
-      pass.acc = static_cast<uint32_t>(target_.vxm_accumulators - (mutant ? 0 : 1));
+      pass.acc = static_cast<uint32_t>(target_.vxm_accumulators - (mutant ? 1 : 2));
+      pass.acc_s1 = 1;
       push_pass(b, kBegin, pass);
     });
   }
