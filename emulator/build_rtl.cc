@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <spawn.h>
+#include <sys/file.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -238,12 +239,13 @@ Status compile_model(const BuildRtlOptions& options, const Toolchain& tools, con
   Command link = {tools.compiler, "-shared", "-o", (work / "core.so").string()};
   for (const fs::path& source : sources) {
     const std::string name = source.filename().string();
-    const bool slow = name.find("__Slow") != std::string::npos ||
-                      name.find("__Syms") != std::string::npos || name.starts_with("verilated") ||
-                      name.find("__Trace") != std::string::npos;
+    // What runs once, and what runs only where waveforms are written.
+    const bool once = name.find("__Slow") != std::string::npos ||
+                      name.find("__Syms") != std::string::npos;
+    const bool seldom = name.starts_with("verilated") || name.find("__Trace") != std::string::npos;
     const std::string object = (work / (name + ".o")).string();
     Command command = {tools.compiler, "-std=c++20", "-c", source.string(), "-o", object,
-                       slow ? "-O1" : "-O3", "-fPIC", "-fvisibility=hidden", "-march=native",
+                       once ? "-O0" : seldom ? "-O1" : "-O3", "-fPIC", "-fvisibility=hidden", "-march=native",
                        "-fno-strict-aliasing", "-ffp-contract=off", "-w",
                        "-I" + (work / "model").string(), "-I" + work.string(),
                        "-I" + (rtl / "harness").string(), "-I" + include.string(),
@@ -302,6 +304,15 @@ Result<fs::path> build_rtl(const Target& target, const BuildRtlOptions& options)
     hash.add(read_text(file));
   }
   const fs::path library = cache / (target.name + "-" + hash.hex() + ".so");
+  if (fs::exists(library)) return library;
+  // One process builds, others that want the same library wait for it.
+  struct Lock {
+    int file;
+    ~Lock() {
+      if (file >= 0) close(file);
+    }
+  } lock{open((library.string() + ".lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644)};
+  if (lock.file >= 0) flock(lock.file, LOCK_EX);
   if (fs::exists(library)) return library;
 
   const auto progress = [&](const std::string& line) {

@@ -68,11 +68,12 @@ std::string indexed(const char* name, uint32_t index) {
   return std::string(name) + "__BRA__" + std::to_string(index) + "__KET__";
 }
 
-// Bytes a memory may move: a bucket that the rate fills and that never holds more than a turn.
+// Bytes a memory may move: a bucket that the rate fills and that never holds more than the vectors
+// that the port takes at one edge.
 struct Rate {
   uint64_t per_edge = 0, unit = 1, held = 0;
   uint32_t most() {
-    held = std::min(held + per_edge, per_edge + unit);
+    held = std::min(held + per_edge, (per_edge + unit - 1) / unit * unit);
     return static_cast<uint32_t>(held / unit);
   }
   void take(uint32_t n) { held -= n * unit; }
