@@ -38,7 +38,8 @@ TEST(Sampler, FailsWhenNothingCanBeChosen) {
   for (const float temperature : {0.0f, 1.0f}) {
     Sampler sampler = make({.temperature = temperature});
     expect_error(sampler.sample({}), ErrorCode::Mismatch, "none of the 0");
-    expect_error(sampler.sample(std::vector<float>{kNan, -kInf}), ErrorCode::Mismatch, "none of the 2");
+    expect_error(sampler.sample(std::vector<float>{kNan, -kInf}), ErrorCode::Mismatch,
+                 "none of the 2");
     EXPECT_EQ(sampler.position(), 0u);
   }
 }

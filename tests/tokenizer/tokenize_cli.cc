@@ -30,8 +30,8 @@ Result<Tokenizer> load(const std::string& path, const std::string& config) {
     return tokenizer_from_gguf(file);
   }
   const std::string config_bytes = config.empty() ? "" : read_file(config);
-  return tokenizer_from_hf_json(span, {.config = std::as_bytes(std::span(config_bytes)),
-                                       .generation_config = {}});
+  return tokenizer_from_hf_json(
+      span, {.config = std::as_bytes(std::span(config_bytes)), .generation_config = {}});
 }
 
 nlohmann::json answer(const Tokenizer& tokenizer, const nlohmann::json& request) {
@@ -58,7 +58,8 @@ int run(int argc, char** argv) {
   }
   const std::string option = argc > 2 ? argv[2] : "";
   const std::string prefix = "--config=";
-  const auto tokenizer = load(argv[1], option.starts_with(prefix) ? option.substr(prefix.size()) : "");
+  const auto tokenizer =
+      load(argv[1], option.starts_with(prefix) ? option.substr(prefix.size()) : "");
   if (!tokenizer.ok()) {
     std::cerr << to_string(tokenizer.error()) << "\n";
     return 1;

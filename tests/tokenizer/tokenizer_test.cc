@@ -26,7 +26,8 @@ json small_file() {
     "normalizer": null,
     "pre_tokenizer": {"type": "WhitespaceSplit"},
     "post_processor": {"type": "TemplateProcessing",
-      "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+       "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}},
+                  {"Sequence": {"id": "A", "type_id": 0}}],
       "special_tokens": {"<s>": {"id": "<s>", "ids": [8], "tokens": ["<s>"]}}},
     "decoder": {"type": "Fuse"},
     "model": {"type": "BPE", "merges": ["a b", ["ab", "c"], "d e"],
@@ -78,15 +79,18 @@ TEST(Tokenizer, TakesSpecialIdsFromTheFilesBesideIt) {
   const auto alone = read(small_file());
   EXPECT_EQ(alone->bos_id(), 8);
   EXPECT_EQ(alone->eos_ids(), Ids{9});  // by its well-known name
-  const auto configured = read(small_file(), R"({"bos_token": {"content": "edd"}, "eos_token": "de"})");
+  const auto configured =
+      read(small_file(), R"({"bos_token": {"content": "edd"}, "eos_token": "de"})");
   EXPECT_EQ(configured->bos_id(), 10);
   EXPECT_EQ(configured->eos_ids(), Ids{7});
-  const auto generation = read(small_file(), R"({"eos_token": "</s>"})", R"({"eos_token_id": [3, 4]})");
+  const auto generation =
+      read(small_file(), R"({"eos_token": "</s>"})", R"({"eos_token_id": [3, 4]})");
   EXPECT_EQ(generation->eos_ids(), (Ids{3, 4, 9}));
   EXPECT_TRUE(generation->is_eos(4));
   const auto llama = read(small_file(),
                           R"({"tokenizer_class": "LlamaTokenizer", "bos_token": "<s>",
-                              "eos_token": "</s>", "add_bos_token": false, "add_eos_token": true})");
+                              "eos_token": "</s>", "add_bos_token": false,
+                              "add_eos_token": true})");
   EXPECT_EQ(llama->encode("a").value(), (Ids{0, 9}));
   expect_error(read(small_file(), "", R"({"eos_token_id": 11})"), ErrorCode::Malformed,
                "generation_config.json");
@@ -182,9 +186,11 @@ TEST(GgufVocabulary, ReadsLlamaScoresBytesAndUserDefinedTokens) {
   const auto tokenizer = tokenizer_from_gguf_vocabulary(small_llama());
   ASSERT_TRUE(tokenizer.ok()) << to_string(tokenizer.error());
   EXPECT_EQ(tokenizer->encode("aaa").value(), (Ids{1, 261, 262}));
-  EXPECT_EQ(tokenizer->encode("a\u00e9", {.add_bos = false}).value(), (Ids{261, 3 + 0xC3, 3 + 0xA9}));
-  EXPECT_EQ(tokenizer->encode("a<tool>a</s>", {.add_bos = false, .parse_special = false}).value().size(),
-            3u + 4u);
+  EXPECT_EQ(tokenizer->encode("a\u00e9", {.add_bos = false}).value(),
+            (Ids{261, 3 + 0xC3, 3 + 0xA9}));
+  EXPECT_EQ(
+      tokenizer->encode("a<tool>a</s>", {.add_bos = false, .parse_special = false}).value().size(),
+      3u + 4u);
   EXPECT_EQ(tokenizer->encode("a<tool>a</s>", {.add_bos = false}).value(), (Ids{261, 263, 261, 2}));
   EXPECT_EQ(tokenizer->decode(Ids{1, 261, 262, 0, 2}), "aaa \u2047 ");
   EXPECT_EQ(tokenizer->encode("").value(), Ids{1});
@@ -216,12 +222,23 @@ TEST(GgufVocabulary, SaysWhatIsWrong) {
   expect_error(with([](auto& v) { v.kinds.pop_back(); }), ErrorCode::Malformed, "token types");
   expect_error(with([](auto& v) { v.kinds[5] = 7; }), ErrorCode::Malformed, "token type 7");
   expect_error(with([](auto& v) { v.bos_id = 264; }), ErrorCode::Malformed, "264");
-  expect_error(with([](auto& v) { v.scores[3] = 0.0f / 0.0f; v.scores[4] = 1e30f * 1e30f; }),
+  expect_error(with([](auto& v) {
+                 v.scores[3] = 0.0f / 0.0f;
+                 v.scores[4] = 1e30f * 1e30f;
+               }),
                ErrorCode::Malformed, "finite");
-  expect_error(with([](auto& v) { v.tokens.clear(); v.kinds.clear(); v.scores.clear(); }),
+  expect_error(with([](auto& v) {
+                 v.tokens.clear();
+                 v.kinds.clear();
+                 v.scores.clear();
+               }),
                ErrorCode::Malformed, "no tokens");
   const auto gpt2 = [&](const std::string& pre, const std::string& merge) {
-    return with([&](auto& v) { v.model = "gpt2"; v.pre = pre; v.merges = {merge}; });
+    return with([&](auto& v) {
+      v.model = "gpt2";
+      v.pre = pre;
+      v.merges = {merge};
+    });
   };
   expect_error(gpt2("new-one", "a a"), ErrorCode::Unsupported, "'new-one'");
   expect_error(gpt2("gpt-2 mpt", "a a"), ErrorCode::Unsupported, "'gpt-2 mpt'");
@@ -234,13 +251,21 @@ TEST(SentencePiece, SaysWhatIsWrong) {
     return tokenizer_from_sentencepiece(std::as_bytes(std::span(bytes)));
   };
   expect_error(read_model(""), ErrorCode::Malformed, "no pieces");
-  expect_error(read_model("\x0A\x05" "ab"), ErrorCode::Malformed, "cut off");
+  expect_error(read_model("\x0A\x05"
+                          "ab"),
+               ErrorCode::Malformed, "cut off");
   expect_error(read_model("\x0B"), ErrorCode::Malformed, "wire type 3");
-  expect_error(read_model("\x0A\x03\x0A\x01" "a"), ErrorCode::Unsupported, "model type is 1");
-  expect_error(read_model("\x0A\x05\x0A\x01" "a\x18\x09"), ErrorCode::Malformed, "of type 9");
+  expect_error(read_model("\x0A\x03\x0A\x01"
+                          "a"),
+               ErrorCode::Unsupported, "model type is 1");
+  expect_error(read_model("\x0A\x05\x0A\x01"
+                          "a\x18\x09"),
+               ErrorCode::Malformed, "of type 9");
   expect_error(read_model("\x08\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x01"), ErrorCode::Malformed,
                "ten bytes");
-  expect_error(read_model("\x1A\x05\x12\x03" "abc"), ErrorCode::Malformed, "precompiled_charsmap");
+  expect_error(read_model("\x1A\x05\x12\x03"
+                          "abc"),
+               ErrorCode::Malformed, "precompiled_charsmap");
 }
 
 TEST(TextStream, GivesOnlyWholeCharacters) {
@@ -266,7 +291,9 @@ TEST(TextStream, ReplacesWhatIsNoCharacter) {
   TextStream stream(*tokenizer);
   EXPECT_EQ(stream.push(3 + 0xF0), "");
   EXPECT_EQ(stream.push(3 + 0x9F), "");
-  EXPECT_EQ(stream.push(260), "\uFFFD" "a");
+  EXPECT_EQ(stream.push(260),
+            "\uFFFD"
+            "a");
   EXPECT_EQ(stream.push(3 + 0xFF), "\uFFFD");
   EXPECT_EQ(stream.push(3 + 0xE2), "");
   EXPECT_EQ(stream.flush(), "\uFFFD");
@@ -280,7 +307,8 @@ TEST(Tokenizer, ReplacesInvalidUtf8) {
   ASSERT_TRUE(tokenizer.ok());
   EXPECT_EQ(tokenizer->encode("a\xFF").value(), tokenizer->encode("a\uFFFD").value());
   EXPECT_EQ(to_valid_utf8("\xF0\x9F\x41\xC0\x80\xED\xA0\x80"),
-            "\uFFFD" "A\uFFFD\uFFFD\uFFFD\uFFFD\uFFFD");
+            "\uFFFD"
+            "A\uFFFD\uFFFD\uFFFD\uFFFD\uFFFD");
 }
 
 TEST(Tokenizer, IsNotQuadraticInLongWords) {

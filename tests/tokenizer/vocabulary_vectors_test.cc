@@ -206,8 +206,7 @@ TEST(NurseryGoldens, EveryDirectory) {
     const std::string config = read_file(shared_path(directory + "tokenizer_config.json"));
     const std::string generation = read_file(shared_path(directory + "generation_config.json"));
     const auto tokenizer = tokenizer_from_hf_json(
-        bytes_of(file),
-        {.config = bytes_of(config), .generation_config = bytes_of(generation)});
+        bytes_of(file), {.config = bytes_of(config), .generation_config = bytes_of(generation)});
     ASSERT_TRUE(tokenizer.ok()) << to_string(tokenizer.error());
     EXPECT_EQ(tokenizer->vocab_size(), 1024);
     EXPECT_EQ(tokenizer->bos_id(), 1022);
