@@ -32,6 +32,12 @@ class Quantizer {
                        " is odd; rotate-half pairs need an even one",
                    "model"};
     }
+    if (target_.scale != ScaleFormat::F16) {
+      return Error{ErrorCode::Unsupported,
+                   "weights.scale is not f16, the only format that scales of weights have here",
+                   "target " + target_.name};
+    }
+    find_uses();
     find_residuals();
     for (const Node& node : graph_.nodes) convert(node);
     if (!problems_.empty()) {
@@ -65,25 +71,36 @@ class Quantizer {
     width_ = head_width(m.head_size, target_.lanes);
   }
 
+  // A window lies inside one activation group, so a wider weight group has its scales per window.
   int window_of(const WeightScheme& scheme) const {
-    return scheme.group == 0 ? target_.activation_group : scheme.group;
+    return scheme.group == 0 ? target_.activation_group
+                             : std::min(scheme.group, target_.activation_group);
   }
 
-  // Marks each Add whose first or second operand is a Linear used nowhere else.
-  void find_residuals() {
-    std::vector<int> uses(graph_.values.size(), 0);
-    std::vector<const Node*> maker(graph_.values.size(), nullptr);
+  void find_uses() {
+    users_.resize(graph_.values.size());
+    maker_.assign(graph_.values.size(), nullptr);
     for (const Node& node : graph_.nodes) {
-      for (ValueId input : node.inputs) ++uses[index(input)];
-      maker[index(node.output)] = &node;
+      for (ValueId input : node.inputs) users_[index(input)].push_back(&node);
+      maker_[index(node.output)] = &node;
     }
+  }
+
+  bool made_by(ValueId id, OpKind kind) const {
+    return maker_[index(id)] != nullptr && maker_[index(id)]->kind() == kind;
+  }
+
+  // Marks each Add whose first or second operand is a Linear used nowhere else, the other being
+  // there before it (nodes are in one array, so their addresses are their order).
+  void find_residuals() {
     residual_of_.assign(graph_.values.size(), -1);
     for (const Node& node : graph_.nodes) {
       if (node.kind() != OpKind::Add) continue;
       for (int side = 0; side < 2; ++side) {
-        const size_t product = index(node.inputs[side]);
-        if (maker[product] && maker[product]->kind() == OpKind::Linear && uses[product] == 1) {
-          residual_of_[product] = static_cast<int>(index(node.inputs[1 - side]));
+        const size_t product = index(node.inputs[side]), other = index(node.inputs[1 - side]);
+        if (made_by(node.inputs[side], OpKind::Linear) && users_[product].size() == 1 &&
+            maker_[other] < maker_[product]) {
+          residual_of_[product] = static_cast<int>(other);
           break;
         }
       }
@@ -109,7 +126,7 @@ class Quantizer {
       case OpKind::RmsNorm: {
         Known& k = known_[index(node.output)];
         k.norm = &node;
-        k.norm_input = known_[index(node.inputs[0])].value;
+        k.norm_input = vectors(node, node.inputs[0]);
         return;
       }
       case OpKind::Linear: {
@@ -123,14 +140,14 @@ class Quantizer {
         return;
       }
       case OpKind::Rope: {
-        known_[index(node.output)].value = known_[index(node.inputs[0])].value;
+        known_[index(node.output)].value = vectors(node, node.inputs[0]);
         return;
       }
       case OpKind::Attention: return convert_attention(node);
       case OpKind::SiluMul: {
         known_[index(node.output)].value =
             add(node.name, QSiluMul{},
-                {known_[index(node.inputs[0])].value, known_[index(node.inputs[1])].value},
+                {vectors(node, node.inputs[0]), vectors(node, node.inputs[1])},
                 padded(graph_.value(node.output).width));
         return;
       }
@@ -154,6 +171,7 @@ class Quantizer {
     for (size_t r = 0; r < table.rows; ++r) {
       table.dequantize_row(r, std::span(out_.embedding).subspan(r * width, table.cols));
     }
+    if (!all_finite(out_.embedding)) problem(node, "has values that are infinite or NaN");
     known_[index(node.output)].value = add(node.name, QEmbed{}, {}, static_cast<int>(width));
   }
 
@@ -203,17 +221,31 @@ class Quantizer {
     return gain;
   }
 
+  static bool all_finite(std::span<const float> values) {
+    return std::all_of(values.begin(), values.end(), [](float x) { return std::isfinite(x); });
+  }
+
+  // The fp32 vectors of a value that `reader` reads. A norm has none: only products can read it.
+  QValue vectors(const Node& reader, ValueId id) {
+    const QValue value = known_[index(id)].value;
+    if (value >= 0) return value;
+    problem(reader, "reads " + graph_.value(id).name + ", which is there only as codes");
+    return 0;  // any value: the graph is refused
+  }
+
   // The codes of a value; made once, shared by all products that read it.
-  QValue quantized(ValueId id) {
+  QValue quantized(const Node& reader, ValueId id) {
     Known& k = known_[index(id)];
     if (k.quantized >= 0) return k.quantized;
     QQuantize op;
     op.width = static_cast<int>(graph_.value(id).width);
-    QValue input = k.value;
+    const QValue input = k.norm ? k.norm_input : vectors(reader, id);
     if (k.norm) {
       op.normalize = true;
       op.eps = std::get<RmsNorm>(k.norm->op).eps;
-      input = k.norm_input;
+      if (!all_finite(gain_values(*k.norm))) {
+        problem(*k.norm, "has gains that are infinite or NaN");
+      }
       if (!can_fold(*k.norm)) {
         std::vector<float> gain = gain_values(*k.norm);
         gain.resize(padded(gain.size()), 0.0f);
@@ -228,7 +260,7 @@ class Quantizer {
   void convert_linear(const Node& node, TensorId weight) {
     const Tensor& tensor = graph_.tensor(weight);
     const ValueId input = node.inputs[0];
-    const QValue codes = quantized(input);
+    const QValue codes = quantized(node, input);
     const Known& source = known_[index(input)];
     MatrixQuantization how;
     how.bits = bits_of(tensor);
@@ -245,6 +277,10 @@ class Quantizer {
     double loss = 0;
     QuantizedMatrix matrix = quantize_matrix(tensor, layout, how, &loss);
     matrix.name = node.name;
+    const auto finite = [](uint16_t scale) { return (scale & 0x7c00) != 0x7c00; };
+    if (!std::all_of(matrix.scales.begin(), matrix.scales.end(), finite)) {
+      problem(node, "has weights that are infinite, NaN or too large for fp16 scales");
+    }
     if (tensor.dtype != DType::F32 && tensor.dtype != DType::F16 && tensor.dtype != DType::BF16 &&
         loss > 0) {
       char text[160];
@@ -260,13 +296,37 @@ class Quantizer {
     std::vector<QValue> inputs = {codes};
     if (residual_of_[index(node.output)] >= 0) {
       op.has_residual = true;
-      inputs.push_back(known_[residual_of_[index(node.output)]].value);
+      inputs.push_back(vectors(node, ValueId(residual_of_[index(node.output)])));
     }
     known_[index(node.output)].value = add(node.name, op, std::move(inputs), rows);
   }
 
+  // Heads have a layout of their own, and the rotation is part of the attention: q, k and v must be
+  // products that nothing else reads, q and k rotated once, and only products may read the result.
+  bool has_plain_heads(const Node& node) const {
+    const auto& op = std::get<Attention>(node.op);
+    for (int i = 0; i < 3; ++i) {
+      ValueId id = node.inputs[i];
+      if (i < 2) {
+        if (!made_by(id, OpKind::Rope) || users_[index(id)].size() != 1) return false;
+        const auto& rope = std::get<Rope>(maker_[index(id)]->op);
+        if (rope.head_dim != op.head_dim || rope.theta != graph_.facts.rope_theta) return false;
+        id = maker_[index(id)]->inputs[0];
+      }
+      if (!made_by(id, OpKind::Linear) || users_[index(id)].size() != 1) return false;
+    }
+    const auto& readers = users_[index(node.output)];
+    return op.head_dim == graph_.facts.head_dim &&
+           std::all_of(readers.begin(), readers.end(),
+                       [](const Node* reader) { return reader->kind() == OpKind::Linear; });
+  }
+
   void convert_attention(const Node& node) {
     const auto& source = std::get<Attention>(node.op);
+    if (!has_plain_heads(node)) {
+      return problem(node,
+                     "is not of rotated q and k and of v, products of their own, read by products");
+    }
     QAttention op;
     op.layer = static_cast<int>(source.layer);
     op.heads = static_cast<int>(source.heads);
@@ -280,7 +340,7 @@ class Quantizer {
     }
     if (out_.cosine.empty()) make_rotary();
     std::vector<QValue> inputs;
-    for (ValueId id : node.inputs) inputs.push_back(known_[index(id)].value);
+    for (ValueId id : node.inputs) inputs.push_back(vectors(node, id));
     known_[index(node.output)].value =
         add(node.name, op, std::move(inputs), op.heads * op.head_width);
   }
@@ -316,6 +376,8 @@ class Quantizer {
 
   void problem(const Node& node, const std::string& text) {
     problems_ += "\n  " + node.name + " " + text;
+    Known& k = known_[index(node.output)];
+    if (k.value < 0) k.value = 0;  // no errors that follow from this one
   }
 
   const Graph& graph_;
@@ -323,6 +385,8 @@ class Quantizer {
   QuantizeOptions options_;
   QuantizedGraph out_;
   std::vector<Known> known_;        // by float value
+  std::vector<const Node*> maker_;  // by float value; null: the tokens
+  std::vector<std::vector<const Node*>> users_;
   std::vector<int> residual_of_;    // by float value: the residual its Linear adds, or -1
   std::vector<int> head_rows_;      // by float value: heads, if its features are laid out by head
   std::vector<int> head_columns_;   // the same, for values read as K

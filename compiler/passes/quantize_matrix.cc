@@ -39,7 +39,9 @@ bool has_symmetric_blocks(DType dtype, int bits) {
 }
 
 // fp16 scale of a window: nearest, but never smaller than exact where fp16 is subnormal, so that
-// no code has to be clamped by much.
+// no code has to be clamped by much. Infinite or NaN where the weights are, or are too large.
+// The detour through fp32 rounds no quotient by 127 to a midpoint of fp16: neighbouring fp32
+// weights have quotients more than half a last place apart, and midpoints times 127 are fp32.
 uint16_t scale_bits(double exact) {
   const float rounded = static_cast<float>(exact);
   uint16_t bits = arith::f32_to_f16(std::bit_cast<uint32_t>(rounded));
@@ -52,7 +54,7 @@ uint16_t scale_bits(double exact) {
 }
 
 int quantize_value(float value, float scale, int low, int high) {
-  if (scale == 0) return 0;
+  if (scale == 0 || !std::isfinite(scale)) return 0;
   const double code = std::nearbyint(static_cast<double>(value) / static_cast<double>(scale));
   return static_cast<int>(std::clamp(code, static_cast<double>(low), static_cast<double>(high)));
 }
@@ -60,6 +62,7 @@ int quantize_value(float value, float scale, int low, int high) {
 double exact_scale(std::span<const float> values, int bits) {
   float extreme = 0;
   for (float value : values) {
+    if (std::isnan(value)) return value;
     if (std::abs(value) > std::abs(extreme)) extreme = value;
   }
   return bits == 8 ? std::abs(static_cast<double>(extreme)) / 127 : extreme / -8.0;

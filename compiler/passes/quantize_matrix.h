@@ -32,7 +32,8 @@ struct MatrixQuantization {
   const std::vector<float>* column_gain = nullptr;  // by source column; folded in first
 };
 
-// relative_error: root mean square of the error over that of the weights, 0 for pass-through.
+// relative_error: root mean square of the error over that of the weights, 0 for pass-through. A
+// scale is infinite or NaN where weights are, or where they are too large for fp16 scales.
 QuantizedMatrix quantize_matrix(const Tensor& tensor, const MatrixLayout& layout,
                                 const MatrixQuantization& how, double* relative_error);
 
