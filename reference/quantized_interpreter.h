@@ -1,11 +1,11 @@
 // Executes a QuantizedGraph exactly as docs/numerics.md says, bit for bit, one token at a time: the
-// oracle for what a roll computes. It knows nothing of machines: no lowering, no schedule, no streams.
+// oracle for what a roll computes. It knows nothing of machines: no lowering, no schedule.
 // All fp32 values are bit patterns and go through the portable functions of isa/arithmetic.h; the
 // host's floating-point unit is not used.
 //
 //   QuantizedInterpreter interpreter(quantized_graph);
-//   std::vector<float> next = interpreter.step(id);        // logits, [vocabulary]
-//   std::span<const uint32_t> x = interpreter.value(3);    // v3 of that token, to find a difference
+//   std::vector<float> next = interpreter.step(id);      // logits, [vocabulary]
+//   std::span<const uint32_t> x = interpreter.value(3);  // v3 of that token, to find a difference
 #pragma once
 
 #include <cstddef>
@@ -37,7 +37,7 @@ class QuantizedInterpreter {
   // of the graph, is a CHECK.
   std::vector<float> step(int token);
 
-  // Of the last token: a value's bits, [value_widths[v]], and the codes of the output of a QQuantize.
+  // Of the last token: a value's bits, [value_widths[v]]; the codes that a QQuantize made.
   std::span<const uint32_t> value(QValue v) const { return values_[static_cast<std::size_t>(v)]; }
   const Codes& codes(QValue v) const { return codes_[static_cast<std::size_t>(v)]; }
 

@@ -1,6 +1,6 @@
 // Evaluates a QuantizedGraph's *weights* in plain double precision: no activation, key or value is
-// quantized, and nothing is rounded. What the quantized interpreter loses against it, activations lose;
-// what it loses against the model file, the weights do. Only for tests.
+// quantized. What the quantized interpreter loses against it, quantized activations lose; what it
+// loses against the model file, the quantized weights do. Only for tests.
 #pragma once
 
 #include <Eigen/Core>

@@ -391,7 +391,8 @@ std::vector<double> attend_in_double(const AttentionCase& c, const Floats& q,
   double total = 0;
   for (const double s : scores) total += std::exp(s - top);
   for (std::size_t j = 0; j < v.size(); ++j) {
-    for (std::size_t i = 0; i < q.size(); ++i) out[i] += std::exp(scores[j] - top) / total * v[j][i];
+    const double weight = std::exp(scores[j] - top) / total;
+    for (std::size_t i = 0; i < q.size(); ++i) out[i] += weight * v[j][i];
   }
   return out;
 }
