@@ -1,5 +1,6 @@
 target_sources(pianola_emulator PRIVATE
   coverage.cc
+  lockstep.cc
   emulator.cc
   kernels_avx2.cc
   kernels_avx512.cc

@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cmath>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <set>
@@ -489,6 +490,14 @@ Result<Target> parse_target(std::string_view toml_text, std::string_view where) 
                  "expected a target of at most " + std::to_string(kTextBytesMax) + " bytes",
                  std::string(where)};
   }
+  // toml++ 3.3 runs into undefined behaviour on letters beyond ASCII outside strings.
+  const auto foreign = std::find_if(toml_text.begin(), toml_text.end(),
+                                    [](char c) { return static_cast<unsigned char>(c) >= 0x80; });
+  if (foreign != toml_text.end()) {
+    return Error{ErrorCode::Malformed, "expected ASCII text, got a byte above 0x7f",
+                 std::string(where) + ":" +
+                     std::to_string(1 + std::count(toml_text.begin(), foreign, '\n'))};
+  }
   const toml::parse_result parsed = toml::parse(toml_text);
   if (!parsed) {
     const toml::parse_error& error = parsed.error();
@@ -510,18 +519,41 @@ Result<Target> parse_target(std::string_view toml_text, std::string_view where) 
   return target;
 }
 
+namespace {
+
+// Where targets are looked for, in this order.
+std::vector<std::string> target_folders() {
+  std::vector<std::string> folders;
+  if (const char* folder = std::getenv("PIANOLA_TARGETS")) folders.push_back(folder);
+  folders.push_back(PIANOLA_TARGET_DIR);
+  folders.push_back(PIANOLA_TARGET_INSTALL_DIR);
+  return folders;
+}
+
+}  // namespace
+
+Result<std::vector<std::string>> target_names() {
+  std::set<std::string> names;
+  for (const std::string& folder : target_folders()) {
+    std::error_code error;
+    for (const auto& file : std::filesystem::directory_iterator(folder, error)) {
+      if (file.path().extension() == ".toml") names.insert(file.path().stem().string());
+    }
+  }
+  if (names.empty()) {
+    return Error{ErrorCode::NotFound, "no targets found; set PIANOLA_TARGETS to their folder", ""};
+  }
+  return std::vector<std::string>(names.begin(), names.end());
+}
+
 Result<Target> load_target(std::string_view name_or_path) {
   const std::string name(name_or_path);
   if (name.find('/') != std::string::npos || name.ends_with(".toml")) {
     TRY(const std::string text, read_text(name));
     return parse_target(text, name);
   }
-  std::vector<std::string> folders;
-  if (const char* folder = std::getenv("PIANOLA_TARGETS")) folders.push_back(folder);
-  folders.push_back(PIANOLA_TARGET_DIR);
-  folders.push_back(PIANOLA_TARGET_INSTALL_DIR);
   std::string tried;
-  for (const std::string& folder : folders) {
+  for (const std::string& folder : target_folders()) {
     const std::string path = folder + "/" + name + ".toml";
     auto text = read_text(path);
     if (!text.ok()) {

@@ -99,6 +99,8 @@ Result<Target> parse_target(std::string_view toml_text, std::string_view where);
 Result<Target> load_target(std::string_view name_or_path);
 // Fills the derived members from the others. For targets built by hand; parse_target has done it.
 void make_derived(Target& target);
+// Names of the targets that load_target finds, sorted.
+Result<std::vector<std::string>> target_names();
 // The canonical text of a target, without its doc; parse_target accepts it. Two targets are the same
 // machine if and only if it is equal.
 std::string canonical_text(const Target& target);

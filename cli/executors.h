@@ -1,0 +1,22 @@
+// Executors by name, ready to play a roll.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "emulator/device.h"
+#include "isa/result.h"
+
+namespace pianola {
+
+struct ExecutorOptions {
+  std::string name = "emulator";  // emulator, naive, rtl, systemc
+  bool lockstep = false;          // rtl: compare every drive with the emulator's
+  uint64_t poison = 1;
+};
+
+// A device that has loaded the roll. NotFound where a tool is missing that it needs.
+Result<std::unique_ptr<Device>> make_executor(const Roll& roll, const ExecutorOptions& options);
+
+}  // namespace pianola

@@ -1,0 +1,28 @@
+// The options that all commands share which take a model or a roll.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+#include "cli/model_input.h"
+
+namespace pianola {
+
+inline void add_input_options(CLI::App& command, InputOptions& options) {
+  command.add_option("input", options.path, "model (Hugging Face directory or .gguf) or .roll")
+      ->required();
+  command
+      .add_option_function<std::string>(
+          "-t,--target",
+          [&options](const std::string& name) {
+            options.target = name;
+            options.target_given = true;
+          },
+          "machine: a name from `pianola targets` or a TOML file")
+      ->default_str("sim16");
+  command.add_option("-q,--quantization", options.quantization, "auto, w8 or w4")
+      ->capture_default_str();
+  command.add_option("--context", options.context,
+                     "positions; by default what the model was trained for, at most 512");
+}
+
+}  // namespace pianola
