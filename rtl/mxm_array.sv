@@ -66,20 +66,21 @@ module mxm_array #(
   localparam int unsigned TileSize = Pitch * Pitch;
 
   // The dot products of one activation vector with all rows of a bank, added to sums.
-  // No base is added to the index: a sum that might wrap keeps the C++ compiler from vectorizing.
+  // What g++ 12 needs to vectorize it: no base in the index (the sum might wrap), and nothing but
+  // whole elements in the loop (the select of a byte would be moved into it).
   task automatic multiply(const ref logic [7:0] weights[0:TileSize-1],
                           input logic [VectorW-1:0] x, input logic [Pitch*32-1:0] sums,
                           output logic [Pitch*32-1:0] y);
     /*verilator no_inline_task*/
     int unsigned k;
     int unsigned o;
-    logic [31:0] x_k;
+    logic [31:0] x_lane[0:Pitch-1];
     logic [31:0] sum[0:Pitch-1];
+    for (k = 0; k < Lanes; k = k + 1) x_lane[k] = $unsigned(32'($signed(x[k*8+:8])));
     for (o = 0; o < Lanes; o = o + 1) sum[o] = sums[o*32+:32];
     for (k = 0; k < Lanes; k = k + 1) begin
-      x_k = $unsigned(32'($signed(x[k*8+:8])));
       for (o = 0; o < Lanes; o = o + 1) begin
-        sum[o] = sum[o] + $unsigned(32'($signed(weights[k*Pitch+o]))) * x_k;
+        sum[o] = sum[o] + $unsigned(32'($signed(weights[k*Pitch+o]))) * x_lane[k];
       end
     end
     for (o = 0; o < Lanes; o = o + 1) y[o*32+:32] = sum[o];

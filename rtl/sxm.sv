@@ -199,6 +199,9 @@ module sxm #(
     wire logic has_segment = op == pianola_pkg::SxmOpShift || op == pianola_pkg::SxmOpRotate;
     wire logic [14:0] distance = amount[14] ? -amount : amount;
     wire logic [Streams-1:0] defined = dir ? west_def_i : east_def_i;
+    /* verilator lint_off UNUSEDSIGNAL */  // the streams of one move
+    wire logic [Streams-1:0] shifted = defined >> stream[StreamW-1:0];
+    /* verilator lint_on UNUSEDSIGNAL */
     wire logic [Streams-1:0] index_defined = index_dir ? west_def_i : east_def_i;
 
     always_comb begin
@@ -222,7 +225,7 @@ module sxm #(
             || (!drives && (out_dirs != '0 || out_stream != '0))) begin
           fault_d[pianola_pkg::RuleIllegalEncoding] = 1'b1;
         end
-        if ((needed & ~4'(defined >> stream[StreamW-1:0])) != 4'd0
+        if ((needed & ~shifted[3:0]) != 4'd0
             || (op == pianola_pkg::SxmOpPermute
                 && !index_defined[index_stream[StreamW-1:0]])) begin
           fault_d[pianola_pkg::RuleStreamUndefined] = 1'b1;

@@ -717,15 +717,16 @@ module vxm_chain #(
       logic [3:0] read;
       logic [3:0] present;
       read = count == 3'd4 ? 4'hf : count == 3'd2 ? 4'h3 : count == 3'd1 ? 4'h1 : 4'h0;
-      present = 4'(defined >> stream);
+      present = {defined[stream+StreamW'(3)], defined[stream+StreamW'(2)],
+                 defined[stream+StreamW'(1)], defined[stream]};
       undefined = (read & ~present) != 4'd0;
     endfunction
 
-    wire logic acc_file_used = enters_acc && acc_op_now != pianola_pkg::VxmAccOpNone
-        && acc_op_now != pianola_pkg::VxmAccOpAddK2;
     wire logic [2:0] acc_op_now = control[acc_id][ControlAccOp+:3];
     wire logic [AccW-1:0] acc_now = control[acc_id][ControlAcc+:AccW];
     wire logic acc_bad_now = control[acc_id][ControlAccBad];
+    wire logic acc_file_used = enters_acc && acc_op_now != pianola_pkg::VxmAccOpNone
+        && acc_op_now != pianola_pkg::VxmAccOpAddK2;
 
     wire logic [2:0] x_count = operand_count(x_format);
     wire logic [2:0] y_count = operand_count(y_format);

@@ -15,7 +15,7 @@ function(pianola_verilated_unit target top lanes)
   endforeach()
   add_library(unit_${target} STATIC)
   target_include_directories(unit_${target} SYSTEM INTERFACE ${VERILATOR_ROOT}/include)
-  target_compile_options(unit_${target} PRIVATE -O3 -march=native -w)
+  target_compile_options(unit_${target} PRIVATE -O3 -march=native -mprefer-vector-width=512 -w)
   verilate(unit_${target} SOURCES ${sources} TOP_MODULE ${top} PREFIX V${target}
     VERILATOR_ARGS -Wall -O3 --x-assign fast --x-initial fast --noassert --unroll-count 8
       -GLanes=${lanes} ${ARG_PARAMETERS} ${defines})
