@@ -479,6 +479,7 @@ void Launch::run() {
   }
   // Drain what is still in the send FIFOs; nothing refuses it any more.
   for (uint64_t edges = 0; (top_.kv_level_o || top_.host_level_o) && edges < 1'000'000; ++edges) {
+    ++result_.edges;
     feed();
     model_.tick();
     take_sends();

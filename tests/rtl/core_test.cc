@@ -327,7 +327,7 @@ TEST_F(Core, BankConflictFaults) {
 
 TEST_F(Core, AddressRangeFaults) {
   CoreProgram program(*target_);
-  program.registers[3] = 4000;
+  program.registers[3] = static_cast<uint32_t>(target_->words_per_slice) - 100;
   MemInstruction read = access(MemOp::Read, 10, 1, 3, 100);
   read.reg = 3;
   program.push(read_queue(1), read);
