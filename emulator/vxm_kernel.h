@@ -32,6 +32,7 @@ PIANOLA_INLINE void each(const Shape<kLanes>& shape, Body body) {
   for (int p = 0; p < shape.passes; ++p) {
     const int base = p * lanes;
 #pragma GCC ivdep
+#pragma GCC unroll 1
     for (int i = 0; i < lanes; ++i) body(base + i, p, i);
   }
 }
@@ -72,6 +73,7 @@ PIANOLA_INLINE void load_operand(const Shape<kLanes>& shape, VxmFormat format, c
     if (format == VxmFormat::I8) {
       const int8_t* a = reinterpret_cast<const int8_t*>(places[0]);
 #pragma GCC ivdep
+#pragma GCC unroll 1
       for (int i = 0; i < lanes; ++i) out[i] = fast::int8_to_f32_lane(a[i]);
       continue;
     }
@@ -79,6 +81,7 @@ PIANOLA_INLINE void load_operand(const Shape<kLanes>& shape, VxmFormat format, c
     const uint8_t* b = bytes_at(places[1]);
     if (format == VxmFormat::F16 || format == VxmFormat::Bf16) {
 #pragma GCC ivdep
+#pragma GCC unroll 1
       for (int i = 0; i < lanes; ++i) out[i] = a[i] | static_cast<uint32_t>(b[i]) << 8;
       continue;
     }
@@ -91,6 +94,7 @@ PIANOLA_INLINE void load_operand(const Shape<kLanes>& shape, VxmFormat format, c
       continue;
     }
 #pragma GCC ivdep
+#pragma GCC unroll 1
     for (int i = 0; i < lanes; ++i) {
       out[i] = a[i] | static_cast<uint32_t>(b[i]) << 8 | static_cast<uint32_t>(c[i]) << 16 |
                static_cast<uint32_t>(d[i]) << 24;
@@ -196,6 +200,7 @@ template <auto Function>
 PIANOLA_INLINE int combine_neighbours(const uint32_t* from, uint32_t* to, int count) {
   const int pairs = count / 2;
 #pragma GCC ivdep
+#pragma GCC unroll 1
   for (int i = 0; i < pairs; ++i) to[i] = Function(from[2 * i], from[2 * i + 1]);
   if (count % 2 != 0) to[pairs] = from[count - 1];
   return pairs + count % 2;
@@ -262,6 +267,7 @@ PIANOLA_INLINE void fold(const Shape<kLanes>& shape, uint32_t* acc, const uint32
                          uint32_t* w) {
   const int lanes = shape.lanes();
 #pragma GCC ivdep
+#pragma GCC unroll 1
   for (int i = 0; i < lanes; ++i) w[i] = acc[i] = Function(acc[i], s[i]);
 }
 
@@ -305,6 +311,7 @@ PIANOLA_INLINE void store(const Shape<kLanes>& shape, const VxmControl& control,
         int8_t* to = reinterpret_cast<int8_t*>(places[0]);
         if (to == nullptr) continue;
 #pragma GCC ivdep
+#pragma GCC unroll 1
         for (int i = 0; i < lanes; ++i) to[i] = fast::f32_to_int8_sat_lane(v[i]);
         continue;
       }
@@ -325,6 +332,7 @@ PIANOLA_INLINE void store(const Shape<kLanes>& shape, const VxmControl& control,
       uint8_t* to = reinterpret_cast<uint8_t*>(places[b]);
       if (to == nullptr) continue;
 #pragma GCC ivdep
+#pragma GCC unroll 1
       for (int i = 0; i < lanes; ++i) to[i] = static_cast<uint8_t>(from[i] >> (8 * b));
     }
   }
