@@ -41,7 +41,8 @@ module ram_1rw #(
     for (int unsigned b = 0; b < Bytes; b++) begin
       if (we_i && be_i[b]) mem[address_i][b*8 +: 8] <= wdata_i[b*8 +: 8];
     end
-    if (re_i) rdata_o <= mem[address_i];
+    // Never both: said so, or a tool adds registers to keep the order of read and write.
+    if (re_i && !we_i) rdata_o <= mem[address_i];
   end
 `endif
 

@@ -38,7 +38,10 @@ UNITS = {
         2 * S * V, {"xc7": 2.1 * S * V, "ecp5": 3.4 * S * V}),
     "mem_slice": (
         {"Lanes": L, "Streams": S, "Words": 1024},
-        2 * (9 + 2) + V + L + 3 + 16 + 2, {"xc7": 14 * V, "ecp5": 25 * V}),
+        # 32-to-1 selections: the streams of both directions (data, two index bytes) and launch
+        # registers (two addresses, one lane); 11 LUT6 or 21 LUT4 a bit. Then adders and compares.
+        2 * (9 + 2) + V + L + 3 + 16 + 2,
+        {"xc7": 11 * (V + 16 + 2 * 11 + 32) + 300, "ecp5": 21 * (V + 16 + 2 * 11 + 32) + 500}),
     "port_fifo": (
         {"VectorW": V, "WriteWidth": 2, "ReadWidth": 4, "DepthMin": 80, "CountW": 4},
         3 * 2 + 2 * 5 + 4 * V, {"xc7": 10 * V, "ecp5": 16 * V}),
