@@ -31,7 +31,6 @@ Result<std::unique_ptr<Device>> make_executor(const Roll& roll, const ExecutorOp
   } else if (options.name == "rtl") {
     RtlDeviceOptions rtl;
     rtl.build = build;
-    rtl.build.checks = rtl.build.probes = options.lockstep;
     device = options.lockstep ? make_lockstep_device(std::move(rtl))
                               : make_rtl_device(std::move(rtl));
 #ifdef HAS_SC

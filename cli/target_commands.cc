@@ -43,7 +43,6 @@ Status build(const std::string& name, bool trace) {
   Progress progress("building the core of " + target.name, "steps");
   BuildRtlOptions options;
   options.trace = trace;
-  options.checks = options.probes = trace;
   options.on_progress = [&](std::string_view text) { progress.message(text); };
   TRY(std::filesystem::path library, build_rtl(target, options));
   progress.clear();
@@ -61,7 +60,7 @@ void add_target_commands(CLI::App& app, Action& chosen) {
   auto name = std::make_shared<std::string>();
   auto trace = std::make_shared<bool>(false);
   command->add_option("target", *name, "a name or a TOML file")->required();
-  command->add_flag("--trace", *trace, "with waveforms, probes and rule checks (slower)");
+  command->add_flag("--trace", *trace, "with waveforms (slower)");
   command->callback(
       [&chosen, name, trace] { chosen = [name, trace] { return build(*name, *trace); }; });
 }

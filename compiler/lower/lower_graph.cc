@@ -215,7 +215,7 @@ void Lowering::lower(const QNode& node, const QQuantize& op) {
     first += count * size;
   }
 
-  // One scale vector per weight window, so that a product walks windows alone.
+  // One scale vector per smallest weight window, so that a product walks windows alone.
   const int windows = target_.activation_group / graph_.numerics.weight_window;
   codes.scales = add_value(node.name + ".scales", state({1, 0}), groups * windows);
   VxmOperation scale;

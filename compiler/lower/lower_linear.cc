@@ -83,7 +83,9 @@ void Lowering::lower_block(const QNode& node, const Codes& codes, const Product&
     sum.x.source = OperandSource::Mxm;
     sum.x.format = VxmFormat::I32;
     sum.y = from(scales, scales_index + first_window, {0, 1, 0}, VxmFormat::F16);
-    sum.z = from(codes.scales, first_window * tokens_, {1, tokens_, 0});
+    // Activation scales are stored per smallest window.
+    const int stride = matrix.window / graph_.numerics.weight_window * tokens_;
+    sum.z = from(codes.scales, first_window * stride, {1, stride, 0});
     sum.pass.mul1 = VxmOperand::Y;
     sum.pass.mul2 = VxmOperand::Z;
     sum.pass.acc_op = VxmAccOp::Add;

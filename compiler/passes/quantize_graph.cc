@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <numeric>
 
 #include "compiler/passes/quantize_matrix.h"
 #include "compiler/passes/rotary_table.h"
@@ -52,7 +53,7 @@ class Quantizer {
     const auto& f = graph_.facts;
     out_.numerics.lanes = target_.lanes;
     out_.numerics.activation_group = target_.activation_group;
-    out_.numerics.weight_window = window_of(target_.w8);
+    out_.numerics.weight_window = std::gcd(window_of(target_.w8), window_of(target_.w4));
     RollModel& m = out_.model;
     m.architecture = f.architecture;
     m.vocabulary = static_cast<int>(f.vocab);

@@ -20,7 +20,7 @@ namespace pianola {
 // What a target fixes of the arithmetic.
 struct Numerics {
   int lanes = 0;             // L: vectors, sum trees, position blocks
-  int weight_window = 0;     // elements of K summed exactly in int32 before a scale applies
+  int weight_window = 0;     // divides every matrix's window: columns that share all scales
   int activation_group = 0;  // elements that share an activation scale; a multiple of the window
 };
 
