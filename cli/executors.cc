@@ -4,13 +4,10 @@
 
 #include "cli/progress.h"
 #include "emulator/emulator.h"
-#include "emulator/naive_interpreter.h"
 #include "emulator/lockstep.h"
+#include "emulator/naive_interpreter.h"
 #include "emulator/rtl_device.h"
-#if __has_include("emulator/systemc_device.h")
 #include "emulator/systemc_device.h"
-#define HAS_SC
-#endif
 
 namespace pianola {
 
@@ -33,12 +30,10 @@ Result<std::unique_ptr<Device>> make_executor(const Roll& roll, const ExecutorOp
     rtl.build = build;
     device = options.lockstep ? make_lockstep_device(std::move(rtl))
                               : make_rtl_device(std::move(rtl));
-#ifdef HAS_SC
   } else if (options.name == "systemc") {
     SystemcOptions systemc;
     systemc.build = build;
     device = make_systemc_device(std::move(systemc));
-#endif
   } else {
     return Error{ErrorCode::InvalidArgument,
                  "unknown executor; expected emulator, naive, rtl or systemc (or reference, which "

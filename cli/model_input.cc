@@ -39,8 +39,19 @@ Result<std::optional<Tokenizer>> read_directory_tokenizer(const fs::path& direct
   return std::optional<Tokenizer>();
 }
 
-Status verify_loaded(const Roll& roll, const std::string& where) {
-  const VerifyReport report = verify_roll(roll);
+uint64_t count_macs(const Target& target, const EntryFacts& facts) {
+  uint64_t vectors = 0;
+  for (size_t q = 0; q < facts.queues.size(); ++q) {
+    if (target.queues[q].kind == QueueKind::MxmMac) vectors += facts.queues[q].issues;
+  }
+  return vectors * static_cast<uint64_t>(target.lanes) * static_cast<uint64_t>(target.lanes);
+}
+
+Status verify_loaded(CompiledInput& input, const std::string& where) {
+  const VerifyReport report = verify_roll(input.roll);
+  for (const EntryFacts& facts : report.entries) {
+    input.macs.push_back(count_macs(input.roll.target, facts));
+  }
   if (report.ok()) return Ok{};
   std::string text = "the roll breaks the rules of its machine and is not played:";
   size_t shown = 0;
@@ -80,7 +91,7 @@ Result<CompiledInput> open_input(const InputOptions& options) {
                      options.path};
       }
     }
-    TRY_STATUS(verify_loaded(input.roll, options.path));
+    TRY_STATUS(verify_loaded(input, options.path));
     if (!input.roll.tokenizer.empty()) {
       TRY(Tokenizer tokenizer, load_tokenizer(input.roll.tokenizer));
       input.tokenizer = std::move(tokenizer);
@@ -107,7 +118,7 @@ Result<CompiledInput> open_input(const InputOptions& options) {
     std::fprintf(stderr, "note: %s\n", note.c_str());
   }
   input.roll = std::move(compilation.roll);
-  TRY_STATUS(verify_loaded(input.roll, options.path));
+  TRY_STATUS(verify_loaded(input, options.path));
   return input;
 }
 

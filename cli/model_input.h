@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "compiler/import/import_model.h"
 #include "host/tokenizer/tokenizer.h"
@@ -29,6 +30,7 @@ Result<std::optional<Tokenizer>> read_tokenizer(const std::filesystem::path& mod
 struct CompiledInput {
   Roll roll;
   std::optional<Tokenizer> tokenizer;
+  std::vector<uint64_t> macs;  // by entry: multiply-accumulates that the matrix units do
 };
 
 // Reads and verifies a roll, or compiles and verifies a model. A roll for another target than the one

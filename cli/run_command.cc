@@ -29,6 +29,7 @@ struct Generation {
   std::vector<int> prompt_ids, ids;
   std::string text;
   std::vector<LaunchRecord> launches;
+  uint64_t macs = 0;
   double seconds = 0;
 };
 
@@ -101,11 +102,12 @@ void print_summary(const RunOptions& options, const std::string& target, double 
   const double machine_seconds = static_cast<double>(cycles) / (clock_mhz * 1e6);
   std::fprintf(stderr,
                "\n%s: %llu machine cycles in %zu launches (predicted %llu), %llu frozen; at %.0f "
-               "MHz %.1f tokens/s; simulated at %.3f Mcycles/s\n",
+               "MHz %.1f tokens/s; simulated at %.3f Mcycles/s, %.1f MMAC/s\n",
                target.c_str(), static_cast<unsigned long long>(cycles), g.launches.size(),
                static_cast<unsigned long long>(predicted), static_cast<unsigned long long>(frozen),
                clock_mhz, static_cast<double>(g.ids.size()) / machine_seconds,
-               static_cast<double>(cycles) / g.seconds / 1e6);
+               static_cast<double>(cycles) / g.seconds / 1e6,
+               static_cast<double>(g.macs) / g.seconds / 1e6);
 }
 
 void print_json(const RunOptions& options, const std::string& target, const Generation& g) {
@@ -124,6 +126,7 @@ void print_json(const RunOptions& options, const std::string& target, const Gene
     json["cycles"].push_back(launch.cycles);
     json["frozen_cycles"].push_back(launch.frozen_cycles);
   }
+  json["macs"] = g.macs;
   json["seconds"] = g.seconds;
   std::printf("%s\n", json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
 }
@@ -184,6 +187,7 @@ Status run(const RunOptions& options) {
       },
       g));
   g.launches = engine.launches();
+  for (const LaunchRecord& launch : g.launches) g.macs += input.macs[launch.entry];
   const Target& target = input.roll.target;
   if (options.json) {
     print_json(options, target.name, g);
