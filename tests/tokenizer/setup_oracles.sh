@@ -3,4 +3,4 @@
 set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
 [ -x "$root/.venv/bin/python" ] || python3 -m venv "$root/.venv"
-"$root/.venv/bin/pip" install --quiet 'tokenizers>=0.20' 'sentencepiece>=0.2'
+"$root/.venv/bin/pip" install --quiet --no-compile 'tokenizers>=0.20' 'sentencepiece>=0.2'
