@@ -9,6 +9,13 @@
 #include "tests/support/random_program.h"
 #include "tests/support/tiny_targets.h"
 
+namespace pianola {
+
+// googletest would print the bytes of a target.
+void PrintTo(const Target& target, std::ostream* out) { *out << target.name; }
+
+}  // namespace pianola
+
 namespace pianola::test {
 namespace {
 
