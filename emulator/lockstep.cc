@@ -1,5 +1,7 @@
 #include "emulator/lockstep.h"
 
+#include <algorithm>
+
 #include "emulator/emulator.h"
 
 namespace pianola {
@@ -20,21 +22,16 @@ class LockstepDevice : public Device {
     return rtl_->load(roll, poison);
   }
 
+  // The KV region that the host sees and may write is the RTL's.
   Result<LaunchResult> launch(const LaunchRequest& request) override {
+    const std::span<const std::byte> kv = rtl_->kv_region();
+    std::copy(kv.begin(), kv.end(), emulator_.kv_region().begin());
     LaunchResult emulated;
     TRY(std::vector<DriveEvent> events, emulator_.drive_events(request, &emulated));
     expected_ = expected_of(events);
-    TRY(LaunchResult result, rtl_->launch(request));
-    if (result.cycles != emulated.cycles) {
-      return Error{ErrorCode::Mismatch,
-                   "the RTL took " + std::to_string(result.cycles) + " machine cycles, the emulator " +
-                       std::to_string(emulated.cycles),
-                   "lockstep"};
-    }
-    if (result.host_output != emulated.host_output) {
-      return Error{ErrorCode::Mismatch, "host output differs from the emulator's", "lockstep"};
-    }
-    return result;
+    expected_.result = std::move(emulated);
+    expected_.kv = emulator_.kv_region();
+    return rtl_->launch(request);
   }
 
  private:

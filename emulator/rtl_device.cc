@@ -2,6 +2,7 @@
 
 #include <dlfcn.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "isa/instructions.h"
@@ -10,7 +11,6 @@ namespace pianola {
 namespace {
 
 constexpr uint64_t kMemTag = 0x4d454d, kKvTag = 0x4b56;
-constexpr uint64_t kStuckEdges = 10'000'000;  // no granted cycle in so many: memory never answers
 
 void poison_bytes(std::span<std::byte> bytes, uint64_t poison, uint64_t tag) {
   for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = poison_byte(poison, tag, i);
@@ -65,6 +65,7 @@ class RtlDevice final : public Device {
       target_text_ = canonical_text(target);
     }
     roll_ = &roll;
+    launches_ = 0;
     const size_t lanes = static_cast<size_t>(target.lanes);
     std::vector<std::byte> words(static_cast<size_t>(target.words_per_slice) * lanes);
     for (int slice = 0; slice < target.slices(); ++slice) {
@@ -82,14 +83,20 @@ class RtlDevice final : public Device {
 
  private:
   Status check_request(const LaunchRequest& request) const;
-  Error failure(const Entry& entry, const PianolaRtlLaunch& launch, PianolaRtlResult& result);
-  std::string trace_failure(PianolaRtlLaunch launch, uint64_t cycle);
+  Error failure(const Entry& entry, const PianolaRtlLaunch& launch, const PianolaRtlResult& result);
+  Error difference(const Entry& entry, const PianolaRtlLaunch& launch,
+                   const PianolaRtlResult& result, const std::string& text);
+  Status compare(const Entry& entry, const PianolaRtlLaunch& launch, const PianolaRtlResult& result,
+                 const ExpectedDrives& expected, const LaunchResult& out);
+  std::string trace_failure(PianolaRtlLaunch launch, const PianolaRtlResult& result,
+                            uint64_t cycle);
   void snapshot_memory();
 
   RtlDeviceOptions options_;
   std::unique_ptr<RtlCore> core_, tracing_core_;
   std::string target_text_;
   const Roll* roll_ = nullptr;
+  uint64_t launches_ = 0;  // since load()
   std::vector<std::byte> kv_;
   std::vector<uint8_t> saved_words_, saved_written_;  // before the launch, for lockstep
 };
@@ -126,7 +133,8 @@ void RtlDevice::snapshot_memory() {
 }
 
 // Plays the launch again with a waveform; says where it is or why there is none.
-std::string RtlDevice::trace_failure(PianolaRtlLaunch launch, uint64_t cycle) {
+std::string RtlDevice::trace_failure(PianolaRtlLaunch launch, const PianolaRtlResult& result,
+                                     uint64_t cycle) {
   const Target& target = roll_->target;
   if (!tracing_core_) {
     BuildRtlOptions build = options_.build;
@@ -150,15 +158,18 @@ std::string RtlDevice::trace_failure(PianolaRtlLaunch launch, uint64_t cycle) {
   launch.trace_last = cycle + options_.waveform_cycles_around;
   launch.keep_going = 1;
   launch.expected = nullptr;
-  launch.edges_max = 0;
+  launch.edges_max = result.edges + options_.waveform_cycles_around;
   PianolaRtlResult ignored;
+  std::error_code error;
+  std::filesystem::remove(options_.waveform, error);
   tracing_core_->launch(launch, ignored);
+  if (!std::filesystem::exists(options_.waveform, error)) return "no waveform: cannot write " + path;
   return "waveform of cycles " + std::to_string(launch.trace_first) + ".." +
          std::to_string(launch.trace_last) + " in " + path;
 }
 
 Error RtlDevice::failure(const Entry& entry, const PianolaRtlLaunch& launch,
-                         PianolaRtlResult& result) {
+                         const PianolaRtlResult& result) {
   const std::string where = "entry " + entry.name;
   std::string text;
   uint64_t cycle = 0;
@@ -174,15 +185,62 @@ Error RtlDevice::failure(const Entry& entry, const PianolaRtlLaunch& launch,
     cycle = result.difference_cycle;
   } else {
     return Error{ErrorCode::Io,
-                 "no machine cycle was granted for " + std::to_string(kStuckEdges) +
+                 "no machine cycle was granted for " + std::to_string(options_.stuck_edges_max) +
                      " clock edges, after cycle " + std::to_string(result.cycles) +
                      ": a port is starved",
                  where};
   }
   if (!options_.waveform.empty() && !saved_words_.empty()) {
-    text += "; " + trace_failure(launch, cycle);
+    text += "; " + trace_failure(launch, result, cycle);
   }
   return Error{code, text, where};
+}
+
+// A difference that no drive shows: the waveform is of the injected fault, or else of the end.
+Error RtlDevice::difference(const Entry& entry, const PianolaRtlLaunch& launch,
+                            const PianolaRtlResult& result, const std::string& text) {
+  std::string waveform;
+  if (!options_.waveform.empty() && !saved_words_.empty()) {
+    const uint64_t cycle = launch.inject_classes ? launch.inject_cycle : result.cycles;
+    waveform = "; " + trace_failure(launch, result, cycle);
+  }
+  return Error{ErrorCode::Mismatch, "lockstep: " + text + waveform, "entry " + entry.name};
+}
+
+// What the launch left behind against what is expected.
+Status RtlDevice::compare(const Entry& entry, const PianolaRtlLaunch& launch,
+                          const PianolaRtlResult& result, const ExpectedDrives& expected,
+                          const LaunchResult& out) {
+  const size_t lanes = static_cast<size_t>(roll_->target.lanes);
+  const auto first_difference = [&](std::span<const std::byte> want, std::span<const std::byte> got,
+                                    const std::string& what) -> Status {
+    if (want.size() != got.size()) {
+      return difference(entry, launch, result,
+                        what + " has " + std::to_string(got.size()) + " bytes, expected " +
+                            std::to_string(want.size()));
+    }
+    const auto at = static_cast<size_t>(
+        std::mismatch(want.begin(), want.end(), got.begin()).first - want.begin());
+    if (at == want.size()) return Ok{};
+    const auto byte = [&](std::span<const std::byte> bytes) {
+      const auto value = std::to_integer<uint8_t>(bytes[at]);
+      return hex_bytes(&value, 1);
+    };
+    return difference(entry, launch, result,
+                      what + ": vector " + std::to_string(at / lanes) + ", lane " +
+                          std::to_string(at % lanes) + ": expected " + byte(want) + ", got " +
+                          byte(got));
+  };
+  if (expected.result) {
+    if (out.cycles != expected.result->cycles) {
+      return difference(entry, launch, result,
+                        "the RTL took " + std::to_string(out.cycles) + " machine cycles, expected " +
+                            std::to_string(expected.result->cycles));
+    }
+    TRY_STATUS(first_difference(expected.result->host_output, out.host_output, "host output"));
+  }
+  if (expected.kv.empty()) return Ok{};
+  return first_difference(expected.kv, kv_, "KV region");
 }
 
 Result<LaunchResult> RtlDevice::launch(const LaunchRequest& request) {
@@ -228,7 +286,7 @@ Result<LaunchResult> RtlDevice::launch(const LaunchRequest& request) {
   launch.send[1] = reinterpret_cast<uint8_t*>(out.host_output.data());
   launch.send_count[0] = kv_write.size();
   launch.send_count[1] = entry.host_send_vectors;
-  launch.stuck_edges_max = kStuckEdges;
+  launch.stuck_edges_max = options_.stuck_edges_max;
   launch.allow = options_.allow;
   launch.allow_context = options_.allow_context;
   ExpectedDrives expected;
@@ -239,18 +297,32 @@ Result<LaunchResult> RtlDevice::launch(const LaunchRequest& request) {
     launch.expected_complete = expected.complete;
   }
   if (!options_.waveform.empty()) snapshot_memory();
+  std::optional<FaultInjection> fault;
+  if (options_.inject) fault = options_.inject(launches_);
+  ++launches_;
+  if (fault) {
+    launch.inject_classes = fault->classes;
+    launch.inject_cycle = fault->cycle;
+    launch.inject_seed = fault->seed;
+  }
 
   PianolaRtlResult result;
   core_->launch(launch, result);
+  if (fault && result.injected[0] == '\0') {
+    return Error{ErrorCode::InvalidArgument,
+                 "no fault was injected: the launch has " + std::to_string(result.cycles) +
+                     " machine cycles, cycle " + std::to_string(fault->cycle) + " is not one of them",
+                 "entry " + entry.name};
+  }
+  if (fault && options_.on_injected) options_.on_injected(result.injected, fault->cycle);
   if (result.status != PIANOLA_RTL_DONE) return failure(entry, launch, result);
   for (const auto& [what, sent, declared] :
        {std::tuple{"KV", result.sent[0], uint64_t{kv_write.size()}},
         std::tuple{"host", result.sent[1], uint64_t{entry.host_send_vectors}}}) {
     if (sent != declared) {
-      return Error{ErrorCode::Mismatch,
-                   std::string(what) + " port sent " + std::to_string(sent) +
-                       " vectors, the entry declares " + std::to_string(declared),
-                   "entry " + entry.name};
+      return difference(entry, launch, result,
+                        std::string(what) + " port sent " + std::to_string(sent) +
+                            " vectors, the entry declares " + std::to_string(declared));
     }
   }
   for (size_t i = 0; i < kv_write.size(); ++i) {
@@ -259,6 +331,7 @@ Result<LaunchResult> RtlDevice::launch(const LaunchRequest& request) {
   out.cycles = result.cycles;
   out.frozen_cycles = result.frozen;
   out.frozen_after_first = result.frozen_after_first;
+  TRY_STATUS(compare(entry, launch, result, expected, out));
   return out;
 }
 

@@ -6,6 +6,8 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
+#include <span>
 #include <vector>
 
 #include "emulator/build_rtl.h"
@@ -46,6 +48,17 @@ struct ExpectedDrives {
   std::vector<PianolaRtlDrive> drives;
   std::vector<uint8_t> storage;
   bool complete = true;  // a drive that is not listed is a difference
+  // What is there after the launch, where it is known: what leaves by ports is no stream drive.
+  std::optional<LaunchResult> result;  // cycles and host output
+  std::span<const std::byte> kv;       // the KV region; outlives the launch
+};
+
+// One bit of the core's state that is flipped before a machine cycle: a test of what the checks find.
+struct FaultInjection {
+  uint64_t cycle = 0;
+  uint64_t seed = 0;  // which bit
+  uint32_t classes = PIANOLA_RTL_STATE_STREAM | PIANOLA_RTL_STATE_MEM | PIANOLA_RTL_STATE_SEQUENCER |
+                     PIANOLA_RTL_STATE_OTHER;
 };
 
 struct RtlDeviceOptions {
@@ -53,6 +66,11 @@ struct RtlDeviceOptions {
   std::function<ExpectedDrives(const LaunchRequest& request)> lockstep;  // empty: none
   std::filesystem::path waveform;        // empty: no waveform of a difference
   uint64_t waveform_cycles_around = 32;
+  uint64_t stuck_edges_max = 10'000'000;  // no machine cycle in so many: memory never answers
+  // The fault to inject into a launch, by its number since load(). A launch that ends before the
+  // cycle is refused, for it has tested nothing.
+  std::function<std::optional<FaultInjection>(uint64_t launch)> inject;
+  std::function<void(std::string_view bit, uint64_t cycle)> on_injected;
   // External timing: see rtl_abi.h; null is ideal memory.
   uint32_t (*allow)(void* context, uint32_t port, uint64_t edge, uint32_t most) = nullptr;
   void* allow_context = nullptr;

@@ -131,9 +131,9 @@ module mxm_array #(
   /* verilator lint_off BLKSEQ */        // the state of this form is private to one process
   /* verilator lint_off UNUSEDSIGNAL */  // the tiles are used by reference only
   // Two tiles; bank_q tells which is installed. W[o][k] is element k * Pitch + o.
-  logic [7:0] tile0[0:TileSize-1];
-  logic [7:0] tile1[0:TileSize-1];
-  logic [Pitch*32-1:0] accumulators[0:Accumulators-1];
+  logic [7:0] tile0[0:TileSize-1] /* verilator public_flat_rd */;
+  logic [7:0] tile1[0:TileSize-1] /* verilator public_flat_rd */;
+  logic [Pitch*32-1:0] accumulators[0:Accumulators-1] /* verilator public_flat_rd */;
   logic [4*VectorW-1:0] waiting[0:Depth-1];
   logic [4*VectorW-1:0] out_q;
   logic bank_q;

@@ -17,7 +17,7 @@ module ram_1r1w #(
   input  wire logic [Width-1:0]    wdata_i
 );
 
-  logic [Width-1:0] mem [0:Words-1];
+  logic [Width-1:0] mem [0:Words-1]  /* verilator public_flat_rd */;
 
   always_ff @(posedge clk_i) begin
     if (we_i) mem[waddress_i] <= wdata_i;

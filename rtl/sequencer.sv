@@ -61,11 +61,11 @@ module sequencer #(
   localparam int unsigned N3Lsb = pianola_pkg::TimingN3Lsb - Base;
   localparam int unsigned P3Lsb = pianola_pkg::TimingP3Lsb - Base;
 
-  logic [EntryW-1:0]   mem [0:Depth-1];
+  logic [EntryW-1:0]   mem [0:Depth-1] /* verilator public_flat_rd */;
   logic [PointerW-1:0] read_q, write_q;
   logic [CountW-1:0]   stored_q;  // entries in mem: those behind the current instruction
   logic                live_q     /* verilator public_flat_rd */;
-  logic [EntryW-1:0]   current_q;
+  logic [EntryW-1:0]   current_q /* verilator public_flat_rd */;
 
   // Cycle and indices of the next issue; time2_q and time3_q are the cycles in which the running
   // iteration of level 2 and level 3 began. The same for the offsets.

@@ -129,7 +129,7 @@ module sxm #(
   logic [OutW-1:0] out_q;
   logic [SlotW-1:0] slot_q;
   logic [Latency-1:0] valid_q;
-  logic [VectorW-1:0] rows[0:Rows-1];
+  logic [VectorW-1:0] rows[0:Rows-1] /* verilator public_flat_rd */;
 
   /* verilator lint_off BLKSEQ */  // temporaries of this process
   logic [Pitch*16-1:0] source;

@@ -400,7 +400,7 @@ module vxm_chain #(
   logic [WideW-1:0] pass_z[0:Slots-1];
   logic [ResultW-1:0] tree_r[0:Slots-1];
   logic [ResultW-1:0] combine_r[0:(1<<CombineW)-1];
-  logic [WideW-1:0] accumulators[0:Accumulators-1];
+  logic [WideW-1:0] accumulators[0:Accumulators-1] /* verilator public_flat_rd */;
 
   wire logic [31:0] k1_value = k1_reg == 5'd0 ? 32'd0 : regs_i[32'(k1_reg)*32+:32];
   wire logic [31:0] k2_value = k2_reg == 5'd0 ? 32'd0 : regs_i[32'(k2_reg)*32+:32];

@@ -4,6 +4,7 @@
 #include "rtl_abi.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstdio>
 #include <cstring>
 #include <memory>
@@ -19,6 +20,9 @@
 #if VM_TRACE
 #include "verilated_fst_c.h"
 #endif
+
+// Verilator's evaluation of all combinational logic from the state, as at the beginning of time.
+void Vcore___024root___eval_settle(Vcore___024root* root) __attribute__((weak));
 
 namespace {
 
@@ -194,11 +198,14 @@ void PianolaRtlModel::find_signals() {
                      : entry.bits <= 32 ? 4
                      : entry.bits <= 64 ? 8
                                         : (entry.bits + 31) / 32 * 4;
-      entry.state_class = text == "east_q" || text == "west_q" ? PIANOLA_RTL_STATE_STREAM
-                          : text == "mem"                      ? PIANOLA_RTL_STATE_MEM
-                          : text == "live_q" || text == "time1_q"
-                              ? PIANOLA_RTL_STATE_SEQUENCER
-                              : PIANOLA_RTL_STATE_OTHER;
+      const std::string_view scope_text = scope_name;
+      const auto lies_in = [&](const char* part) {
+        return scope_text.find(part) != std::string_view::npos;
+      };
+      entry.state_class = text == "east_q" || text == "west_q"   ? PIANOLA_RTL_STATE_STREAM
+                          : lies_in("u_bank")                    ? PIANOLA_RTL_STATE_MEM
+                          : lies_in("queue") || lies_in("u_sequencer") ? PIANOLA_RTL_STATE_SEQUENCER
+                                                                 : PIANOLA_RTL_STATE_OTHER;
       state.push_back(std::move(entry));
     }
   }
@@ -207,16 +214,25 @@ void PianolaRtlModel::find_signals() {
 }
 
 void PianolaRtlModel::flip_bit(const PianolaRtlLaunch& launch, PianolaRtlResult& result) {
+  // A class first, then a variable: there are many more queues than streams.
+  uint32_t classes = 0;
+  for (const StateVariable& variable : state) {
+    classes |= variable.state_class & launch.inject_classes;
+  }
+  if (classes == 0) return;
+  uint64_t random = launch.inject_seed;
+  for (uint64_t skip = next_random(random) % std::popcount(classes); skip > 0; --skip) {
+    classes &= classes - 1;
+  }
   std::vector<const StateVariable*> candidates;
   for (const StateVariable& variable : state) {
-    if (variable.state_class & launch.inject_classes) candidates.push_back(&variable);
+    if (variable.state_class == (classes & -classes)) candidates.push_back(&variable);
   }
-  if (candidates.empty()) return;
-  uint64_t random = launch.inject_seed;
   const StateVariable& hit = *candidates[next_random(random) % candidates.size()];
   const uint64_t element = next_random(random) % hit.elements;
   const uint64_t bit = next_random(random) % hit.bits;
   hit.bytes[element * hit.stride + bit / 8] ^= static_cast<uint8_t>(1u << (bit % 8));
+  if (&Vcore___024root___eval_settle) Vcore___024root___eval_settle(top->rootp);
   std::snprintf(result.injected, sizeof result.injected, "%s[%llu] bit %llu", hit.name.c_str(),
                 static_cast<unsigned long long>(element), static_cast<unsigned long long>(bit));
 }

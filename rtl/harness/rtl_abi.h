@@ -39,8 +39,8 @@ enum { PIANOLA_RTL_WORDS = 3, PIANOLA_RTL_SEND_KV = 4, PIANOLA_RTL_SEND_HOST = 5
 enum {
   PIANOLA_RTL_STATE_STREAM = 1,
   PIANOLA_RTL_STATE_MEM = 2,
-  PIANOLA_RTL_STATE_SEQUENCER = 4,
-  PIANOLA_RTL_STATE_OTHER = 8 /* accumulators, tiles, launch registers */
+  PIANOLA_RTL_STATE_SEQUENCER = 4, /* queues and the instructions at their heads */
+  PIANOLA_RTL_STATE_OTHER = 8 /* accumulators, tiles, transpose buffers, port FIFOs, registers */
 };
 
 typedef struct {
@@ -71,7 +71,7 @@ typedef struct {
   const char* trace_path;
   uint64_t trace_first, trace_last;
 
-  /* Fault injection: flips one bit before machine cycle inject_cycle. */
+  /* Fault injection: flips one bit before machine cycle inject_cycle, of one of the classes. */
   uint32_t inject_classes; /* 0: none */
   uint64_t inject_cycle, inject_seed;
 } PianolaRtlLaunch;
