@@ -1,6 +1,7 @@
 #include "compiler/compile_model.h"
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <mutex>
 #include <optional>
@@ -15,6 +16,7 @@ namespace {
 
 constexpr int kSmallestBucket = 128;
 constexpr int kDefaultContextMax = 512;
+constexpr std::array kInstructionPercents = {0, 200, 160, 130, 100, 75, 50};
 
 std::string entry_name(const EntryShape& shape) {
   switch (shape.kind) {
@@ -65,12 +67,22 @@ std::vector<PersistentRegion> persistent_regions(const VectorProgram& program,
   return regions;
 }
 
+// The fastest schedule whose instructions the tape and the queues can deliver: without a limit on how
+// many begin at a time, or else the highest limit that will do.
+Result<EncodedEntry> schedule_program(const VectorProgram& program, const Target& target) {
+  for (const int percent : kInstructionPercents) {
+    TRY(Schedule schedule, place_operations(program, target, {percent}));
+    Result<EncodedEntry> encoded = encode_schedule(std::move(schedule), target);
+    if (encoded.ok() || percent == kInstructionPercents.back()) return encoded;
+  }
+  CHECK(false);
+}
+
 Result<Built> build_entry(const QuantizedGraph& graph, const Target& target,
                           const EntryShape& shape, const DataTape& tape) {
   LoweredEntry lowered = lower_entry(graph, target, shape, tape);
   TRY_STATUS(allocate_memory(lowered.program, target));
-  TRY(Schedule schedule, place_operations(lowered.program, target));
-  TRY(EncodedEntry encoded, encode_schedule(std::move(schedule), target));
+  TRY(EncodedEntry encoded, schedule_program(lowered.program, target));
   Built built;
   built.persistent = persistent_regions(lowered.program, target);
   built.words = std::move(encoded.words);

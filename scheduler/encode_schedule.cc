@@ -11,7 +11,9 @@ namespace pianola {
 namespace {
 
 constexpr int64_t kWordBytes = 32;
-constexpr int64_t kBurstSlackCycles = 96;  // how much earlier than necessary a burst may push
+// How much earlier than necessary a burst may push. Bursts can break up again where queues are full,
+// and then need NOP words for which the tape may have no time: then shorter ones, or none.
+constexpr int64_t kBurstSlackCycles[] = {96, 24, 0};
 
 struct Push {
   PlacedInstruction instruction;
@@ -126,8 +128,8 @@ bool for_each_queue(const PlacedInstruction& p, F&& f) {
   return true;
 }
 
-// Pulls words forward to the one before where the pause is short and the queues have room.
-Result<int> dispatch_in_bursts(std::vector<Push>& pushes, const Target& target) {
+// Pulls words forward to the one before where the pause is at most `slack` and the queues have room.
+Result<int> dispatch_in_bursts(std::vector<Push>& pushes, int64_t slack, const Target& target) {
   Occupancy occupancy(target.queues.size(), target.queue_depth);
   int64_t previous = -1;
   for (Push& push : pushes) {
@@ -137,7 +139,7 @@ Result<int> dispatch_in_bursts(std::vector<Push>& pushes, const Target& target) 
       });
     };
     const int64_t early = previous + 1;
-    if (push.slot > early && push.slot - early <= kBurstSlackCycles && room_at(early)) {
+    if (push.slot > early && push.slot - early <= slack && room_at(early)) {
       push.slot = early;
     } else if (!room_at(push.slot)) {
       return queue_full(push, target);
@@ -175,6 +177,37 @@ void pause(std::vector<Word>& words, int64_t cycles) {
   }
 }
 
+Result<EncodedEntry> encode_words(std::vector<Push> pushes, int64_t slack, int64_t end,
+                                  const Target& target) {
+  EncodedEntry entry;
+  TRY(entry.peak_queue_occupancy, dispatch_in_bursts(pushes, slack, target));
+  int64_t cycle = 0;
+  for (const Push& push : pushes) {
+    pause(entry.words, push.slot - cycle);
+    entry.words.push_back(encode(push.instruction));
+    cycle = push.slot + 1;
+  }
+  end = std::max(cycle, end);
+  pause(entry.words, end - cycle);
+  entry.words.push_back(encode_end());
+  entry.cycles = static_cast<uint64_t>(end) + 1;
+  return entry;
+}
+
+// Whether each word is there when it is executed; the FIFO is full at the start.
+bool tape_keeps_up(const std::vector<Word>& words, const Target& target) {
+  const int64_t depth = kWordBytes * target.instruction_fifo_words;
+  int64_t level = depth;
+  for (const Word& word : words) {
+    level -= kWordBytes;
+    if (level < 0) return false;
+    const Header header = decode_header(word);
+    const int64_t cycles = header.kind == WordKind::Nop ? header.nop_count : 1;
+    level = std::min(depth, level + cycles * target.instruction_bytes_per_cycle);
+  }
+  return true;
+}
+
 }  // namespace
 
 Result<EncodedEntry> encode_schedule(Schedule schedule, const Target& target) {
@@ -189,20 +222,13 @@ Result<EncodedEntry> encode_schedule(Schedule schedule, const Target& target) {
     push.slot += shift;
     push.instruction.first += shift;
   }
-  EncodedEntry entry;
-  TRY(entry.peak_queue_occupancy, dispatch_in_bursts(pushes, target));
-
-  int64_t cycle = 0;
-  for (const Push& push : pushes) {
-    pause(entry.words, push.slot - cycle);
-    entry.words.push_back(encode(push.instruction));
-    cycle = push.slot + 1;
+  for (const int64_t slack : kBurstSlackCycles) {
+    TRY(EncodedEntry entry, encode_words(pushes, slack, schedule.end + shift + 2, target));
+    if (tape_keeps_up(entry.words, target)) return entry;
   }
-  const int64_t end = std::max(cycle, schedule.end + shift + 2);
-  pause(entry.words, end - cycle);
-  entry.words.push_back(encode_end());
-  entry.cycles = static_cast<uint64_t>(end) + 1;
-  return entry;
+  return Error{ErrorCode::OutOfRange,
+               "the instruction tape of target " + target.name + " is too slow for this schedule",
+               "scheduler"};
 }
 
 }  // namespace pianola

@@ -19,13 +19,17 @@ constexpr int64_t kSearchCyclesMax = int64_t{1} << 20;
 constexpr int64_t kDenseGap = 4;
 constexpr int64_t kDensePatienceCycles = 64;
 
+// Instructions are counted in windows of so many cycles: few words, compared with what a queue holds.
+constexpr int64_t kWindowCycles = 128;
+constexpr int64_t kWordBytes = 32;
+
 bool is_dense(const TimedNest& nest) {
   return nest.iterations() > 1 && nest.span() < nest.iterations() * kDenseGap;
 }
 
 class Placer {
  public:
-  Placer(const VectorProgram& program, const Target& target)
+  Placer(const VectorProgram& program, const Target& target, const PlaceOptions& options)
       : program_(program),
         target_(target),
         table_(target),
@@ -33,7 +37,9 @@ class Placer {
         groups_(program.accumulator_groups.size()),
         accumulators_(target.vxm_chains,
                       std::vector<Accumulator>(target.vxm_accumulators)),
-        mxms_(target.mxm_positions.size()) {}
+        mxms_(target.mxm_positions.size()),
+        window_words_max_(kWindowCycles * target.instruction_bytes_per_cycle *
+                          options.instruction_percent / (100 * kWordBytes)) {}
 
   Result<Schedule> run() {
     for (size_t i = 0; i < program_.operations.size(); ++i) {
@@ -117,8 +123,9 @@ class Placer {
   int64_t find(Stencil& stencil, int64_t limit = INT64_MAX) {
     const int64_t earliest = earliest_base(stencil);
     if (earliest < 0) return -1;
+    const std::vector<int64_t> words = word_offsets(stencil);
     for (int64_t base = earliest; base < earliest + kSearchCyclesMax && base < limit; ++base) {
-      const int64_t skip = port_wait(stencil, base);
+      const int64_t skip = std::max(port_wait(stencil, base), word_wait(words, base));
       if (skip > 0) {
         base += skip - 1;
         continue;
@@ -257,6 +264,41 @@ class Placer {
     return 0;
   }
 
+  // First issues of the operation's instruction words, ascending: slices of one position that start
+  // together share a word.
+  std::vector<int64_t> word_offsets(const Stencil& stencil) const {
+    if (window_words_max_ == 0) return {};
+    std::vector<std::array<int64_t, 3>> words;  // first issue, what may be shared
+    for (const Part& part : stencil.parts) {
+      const QueueInfo& info = target_.queues[part.instruction.queue];
+      const bool memory = info.kind == QueueKind::MemRead || info.kind == QueueKind::MemWrite;
+      words.push_back({part.instruction.first, static_cast<int64_t>(info.kind),
+                       memory ? info.position : part.instruction.queue});
+    }
+    std::sort(words.begin(), words.end());
+    words.erase(std::unique(words.begin(), words.end()), words.end());
+    std::vector<int64_t> offsets;
+    for (const auto& word : words) offsets.push_back(word[0]);
+    return offsets;
+  }
+
+  // Cycles that the base must wait at least for a window with room for the words; 0: none. An empty
+  // window takes any number.
+  int64_t word_wait(const std::vector<int64_t>& offsets, int64_t base) const {
+    for (size_t i = 0; i < offsets.size();) {
+      const int64_t window = (base + offsets[i]) / kWindowCycles;
+      size_t end = i;
+      while (end < offsets.size() && (base + offsets[end]) / kWindowCycles == window) ++end;
+      const auto index = static_cast<size_t>(window);
+      const int64_t there = index < window_words_.size() ? window_words_[index] : 0;
+      if (there > 0 && there + static_cast<int64_t>(end - i) > window_words_max_) {
+        return (window + 1) * kWindowCycles - base - offsets[i];
+      }
+      i = end;
+    }
+    return 0;
+  }
+
   // Remembers how far the base must move at least for this collision to end.
   bool is_free(const BitRow& row, int64_t cycle) {
     if (!row.test(cycle)) return true;
@@ -384,6 +426,11 @@ class Placer {
     CHECK(reserve(stencil, base, journal));
     for (const MemoryUse& use : stencil.memory) note_memory(use, base);
     for (const ChainUse& use : stencil.chains) note_accumulators(use, base);
+    for (const int64_t offset : word_offsets(stencil)) {
+      const auto window = static_cast<size_t>((base + offset) / kWindowCycles);
+      if (window >= window_words_.size()) window_words_.resize(window + 1);
+      ++window_words_[window];
+    }
     if (stencil.mxm >= 0) {
       mxms_[stencil.mxm] = {base + stencil.last_load, base + stencil.last_mac,
                             base + stencil.last_swap};
@@ -488,14 +535,17 @@ class Placer {
   std::vector<Group> groups_;
   std::vector<std::vector<Accumulator>> accumulators_;  // [chain][accumulator]
   std::vector<Mxm> mxms_;
+  int64_t window_words_max_;           // 0: no limit
+  std::vector<int64_t> window_words_;  // by window: instructions that begin in it
   std::array<int64_t, 4> port_last_{-1, -1, -1, -1};  // by Port
   Schedule schedule_;
 };
 
 }  // namespace
 
-Result<Schedule> place_operations(const VectorProgram& program, const Target& target) {
-  return Placer(program, target).run();
+Result<Schedule> place_operations(const VectorProgram& program, const Target& target,
+                                  const PlaceOptions& options) {
+  return Placer(program, target, options).run();
 }
 
 }  // namespace pianola

@@ -48,6 +48,13 @@ struct Schedule {
   std::vector<Placement> placements;
 };
 
+struct PlaceOptions {
+  // How many instructions may begin in a stretch of cycles, in percent of the words that the
+  // instruction tape delivers in it; 0: any number. Schedules of many short operations need a limit:
+  // what the tape cannot deliver in time must wait in the queues, and those have an end.
+  int instruction_percent = 0;
+};
+
 struct EncodedEntry {
   std::vector<Word> words;
   uint64_t cycles = 0;
@@ -56,7 +63,8 @@ struct EncodedEntry {
 
 // Errors: OutOfRange with the resource, the array and what to change.
 Status allocate_memory(VectorProgram& program, const Target& target);
-Result<Schedule> place_operations(const VectorProgram& program, const Target& target);
+Result<Schedule> place_operations(const VectorProgram& program, const Target& target,
+                                  const PlaceOptions& options = {});
 Result<EncodedEntry> encode_schedule(Schedule schedule, const Target& target);
 
 }  // namespace pianola
