@@ -225,7 +225,7 @@ void Lowering::append_row(const Heads& h, ArrayId source, int head, ArrayId rows
     scale.pass.combine = VxmCombine::Replace;
   } else {
     const ArrayId maxima = add_value(name + ".max", state({2, 0}), 1);
-    const ArrayId inverse = add_value(name + ".inverse", state({3, 0}), 1);
+    const ArrayId inverse = add_value(name + ".inverse", state({1, 1}), 1);
     VxmOperation largest = codes;
     largest.name = name + ".absmax";
     largest.pass.acc_source = VxmAccSource::R;

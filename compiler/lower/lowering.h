@@ -6,7 +6,8 @@
 //
 //           bank 0                              bank 1
 //   home 0  residual, scores, attention sums    products, query and probability codes
-//   home 1  activation scales, gains, rotary    rstd, key scales, up products, probability scales
+//   home 1  activation scales, gains, rotary    rstd, key scales, up products, probability scales,
+//                                               reciprocals of new rows
 //   home 2  weight scales, maxima, query scales reciprocals, rotated heads, value scales
 //   home 3  keys, softmax sums                  values, activation codes, softmax maxima
 #pragma once
