@@ -52,8 +52,8 @@ class Random {
 
 template <typename T>
 T peek(const std::vector<std::byte>& bytes, size_t at) {
-  T value;
-  std::memcpy(&value, bytes.data() + at, sizeof value);
+  T value{};
+  if (at + sizeof value <= bytes.size()) std::memcpy(&value, bytes.data() + at, sizeof value);
   return value;
 }
 template <typename T>

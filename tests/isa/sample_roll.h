@@ -15,9 +15,9 @@ inline void use_test_targets() {
 
 inline Roll sample_roll() {
   use_test_targets();
-  Roll roll;
-  auto target = load_target("small16");
+  static const Result<Target> target = load_target("small16");  // read once: fuzzers ask a lot
   CHECK(target.ok());
+  Roll roll;
   roll.target = *target;
   roll.metadata.target_name = roll.target.name;
   roll.metadata.target_text = canonical_text(roll.target);

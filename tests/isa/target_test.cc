@@ -250,6 +250,7 @@ TEST(Target, TooManyQueuesAreRefused) {
   const std::string text =
       replaced(small16_text(), R"("PORT", "VXM", "MEM", "MEM", "MEM", "MEM", "SXM", "MXM")", plan);
   EXPECT_CONTAINS(problems(text), "1048 queues, but an instruction can name 1024");
+  EXPECT_CONTAINS(problems("\n\xc3\xa9 = 1"), "x.toml:2: expected ASCII text");
   EXPECT_CONTAINS(problems(std::string(70000, '#')), "expected a target of at most 65536 bytes");
 }
 
