@@ -7,6 +7,9 @@ TOOL_PACKAGES="g++ cmake ninja-build pkg-config python3 verilator libeigen3-dev 
 # What the tests need beyond that.
 TEST_PACKAGES="libgtest-dev ccache clang-14 yosys python3-venv"
 
+# Compilations are cached by content; the same source in another checkout is the same source.
+export CCACHE_BASEDIR="$PWD" CCACHE_NOHASHDIR=1
+
 # need_packages PACKAGE...: installs those that are missing, or says how and fails.
 need_packages() {
   local missing="" package
