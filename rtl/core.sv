@@ -478,7 +478,7 @@ module core #(
   end
 
   // -- Faults of the front, and the one at the end -----------------------------------------------
-  logic word_rate_fault, mask_fault;
+  logic word_rate_fault, mask_fault, unused_fault;
   if (Checks) begin : gen_checks
     rate_checker #(
       .BytesMax(target_pkg::InstructionFifoWords * 32),
@@ -499,10 +499,39 @@ module core #(
         end
       end
     end
+    // Bits that mean nothing to the queue of a word are zero.
+    always_comb begin
+      unused_fault = 1'b0;
+      if (pop) begin
+        unused_fault = (word >> bits_used(word[pianola_pkg::HeaderKindLsb +: 3],
+                                          32'(word[pianola_pkg::HeaderQueueLsb +: 10]))) != '0;
+      end
+    end
   end else begin : gen_no_checks
     assign word_rate_fault = 1'b0;
     assign mask_fault = 1'b0;
+    assign unused_fault = 1'b0;
   end
+
+  function automatic logic [8:0] bits_used(input logic [2:0] kind, input logic [31:0] queue);
+    bits_used = 9'(pianola_pkg::TimingLsb);
+    if (kind == pianola_pkg::WordKindNop) begin
+      bits_used = 9'(pianola_pkg::NopCountLsb + pianola_pkg::NopCountW);
+    end
+    if ((kind == pianola_pkg::WordKindPush) && (queue < Queues)) begin
+      case (32'(target_pkg::QueueKinds[queue*4 +: 4]))
+        target_pkg::QueueVxmPass: bits_used = 9'(pianola_pkg::PayloadLsb + VxmW);
+        target_pkg::QueueMemRead, target_pkg::QueueMemWrite:
+          bits_used = 9'(pianola_pkg::PayloadLsb + MemW);
+        target_pkg::QueueSxmMove: bits_used = 9'(pianola_pkg::PayloadLsb + SxmW);
+        target_pkg::QueueMxmLoad: bits_used = 9'(pianola_pkg::PayloadLsb + LoadW);
+        target_pkg::QueueMxmMac: bits_used = 9'(pianola_pkg::PayloadLsb + MacW);
+        target_pkg::QueueKvSend, target_pkg::QueueHostSend:
+          bits_used = 9'(pianola_pkg::PayloadLsb + pianola_pkg::PortSendPayloadW);
+        default: bits_used = 9'(pianola_pkg::PayloadLsb + PortW);
+      endcase
+    end
+  endfunction
 
   function automatic logic is_mem_queue(input logic [31:0] queue);
     is_mem_queue = 1'b0;
@@ -518,7 +547,7 @@ module core #(
     end_fault[pianola_pkg::RuleEndBusy] = ended_q && ((|position_holds) || (|position_busy));
     front_fault = dispatch_fault | port_front_fault;
     if (word_rate_fault) front_fault[pianola_pkg::RulePortRate] = 1'b1;
-    if (mask_fault) front_fault[pianola_pkg::RuleIllegalEncoding] = 1'b1;
+    if (mask_fault || unused_fault) front_fault[pianola_pkg::RuleIllegalEncoding] = 1'b1;
   end
   assign fault_o[Positions*32 +: 32] = front_fault | end_fault;
   assign fault_any_o = |fault_o;
