@@ -5,7 +5,18 @@
 // stream, stream + 1, ... in the directions of dirs (bit 0 east, bit 1 west). Defined bits are
 // shadow state for the checks; without Checks they are constants. Where nothing is defined and
 // nothing is driven, nothing moves.
+//
+// Two forms, equal at the ports (tests/rtl compares them). For synthesis every stream has one
+// multiplexer over all vectors that may be driven on it. The simulation (Verilator, unless
+// PIANOLA_SYNTHESIS_FORM is defined) goes the other way: each vector that is driven is written to
+// its place, a variable part select, of which a synthesizer makes a shifter of all streams.
 `default_nettype none
+
+`ifdef VERILATOR
+`ifndef PIANOLA_SYNTHESIS_FORM
+`define PIANOLA_STREAM_FAST
+`endif
+`endif
 
 module stream_position #(
   parameter int unsigned Lanes = 16,
@@ -47,7 +58,6 @@ module stream_position #(
 
   logic [Streams*V-1:0] east_q /* verilator public_flat_rd */;
   logic [Streams*V-1:0] west_q /* verilator public_flat_rd */;
-  logic [StreamW-1:0]   east_stream, west_stream;
   logic [Streams*V-1:0] east_d, west_d;
   logic [Streams-1:0]   east_driven, west_driven;
 
@@ -74,6 +84,8 @@ module stream_position #(
     end
   end
 
+`ifdef PIANOLA_STREAM_FAST
+  logic [StreamW-1:0] east_stream, west_stream;
   always_comb begin
     east_d = east_i;
     east_stream = '0;
@@ -106,6 +118,34 @@ module stream_position #(
       end
     end
   end
+`else
+  for (genvar s = 0; s < Streams; s++) begin : gen_stream
+    always_comb begin
+      east_d[s*V +: V] = east_i[s*V +: V];
+      for (int unsigned d = 0; d < WestDrivers; d++) begin
+        for (int unsigned w = 0; w < WestWidth; w++) begin
+          if (p_valid_i[d] && p_dirs_i[d*2] && (w < 32'(p_count_i[d*4 +: 4])) &&
+              (p_stream_i[d*6 +: StreamW] == StreamW'(s - w))) begin
+            east_d[s*V +: V] = p_data_i[(d*WestWidth + w)*V +: V];
+          end
+        end
+      end
+    end
+    always_comb begin
+      west_d[s*V +: V] = west_i[s*V +: V];
+      for (int unsigned d = 0; d < EastDrivers; d++) begin
+        for (int unsigned w = 0; w < EastWidth; w++) begin
+          if (q_valid_i[d] && q_dirs_i[d*2+1] && (w < 32'(q_count_i[d*4 +: 4])) &&
+              (q_stream_i[d*6 +: StreamW] == StreamW'(s - w))) begin
+            west_d[s*V +: V] = q_data_i[(d*EastWidth + w)*V +: V];
+          end
+        end
+      end
+    end
+  end
+`endif
+`undef PIANOLA_STREAM_FAST
+
   always_ff @(posedge clk_i) begin
     if (en_i && (!Checks || (|east_def_i) || (|p_valid_i))) east_q <= east_d;
     if (en_i && (!Checks || (|west_def_i) || (|q_valid_i))) west_q <= west_d;

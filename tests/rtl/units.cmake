@@ -46,6 +46,12 @@ pianola_verilated_unit(vxm_small16 vxm_chain 16 ${vxm_sources} PARAMETERS -GStag
 pianola_add_test(vxm_test units ${CMAKE_CURRENT_LIST_DIR}/vxm_test.cc
   LIBRARIES pianola_isa unit_vxm4 unit_vxm16 unit_vxm32 unit_vxm_small16)
 
+pianola_verilated_unit(streams4 stream_position 4 stream_position)
+pianola_verilated_unit(streams_synthesis4 stream_position 4 stream_position
+  DEFINES PIANOLA_SYNTHESIS_FORM)
+pianola_add_test(stream_position_test units ${CMAKE_CURRENT_LIST_DIR}/stream_position_test.cc
+  LIBRARIES unit_streams4 unit_streams_synthesis4)
+
 # Not a test: cycles a second of each unit alone.
 add_executable(units_speed EXCLUDE_FROM_ALL ${CMAKE_CURRENT_LIST_DIR}/units_speed.cc)
 target_link_libraries(units_speed PRIVATE pianola_options pianola_isa
