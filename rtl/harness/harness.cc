@@ -550,7 +550,11 @@ const PianolaRtlFunctions kFunctions = {
     [] { return static_cast<int>(PIANOLA_RTL_ABI); },
     [] { return static_cast<int>(VM_TRACE); },
     [] { return new PianolaRtlModel; },
-    [](PianolaRtlModel* model) { delete model; },
+    [](PianolaRtlModel* model) {
+      // Destructors of scopes refer to the thread's context, which may be another model's, and gone.
+      Verilated::threadContextp(&model->context);
+      delete model;
+    },
     set_slice,
     get_slice,
     [](PianolaRtlModel* model, const PianolaRtlLaunch* launch, PianolaRtlResult* result) {
