@@ -7,11 +7,29 @@
 #include "host/tokenizer/unicode.h"
 
 namespace pianola {
+
+constexpr unsigned kMatchStackMax = 8 << 20;  // entries, of some 40 bytes
+
+struct MatchBudget::Scratch {
+  Scratch() : region(onig_region_new()), param(onig_new_match_param()) {
+    CHECK(region != nullptr && param != nullptr);
+    onig_set_match_stack_limit_size_of_match_param(param, kMatchStackMax);
+  }
+  ~Scratch() {
+    onig_region_free(region, 1);
+    onig_free_match_param(param);
+  }
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+
+  OnigRegion* region;
+  OnigMatchParam* param;
+};
+
 namespace {
 
 constexpr std::size_t kPatternSizeMax = 64 << 10;
 constexpr unsigned kParseDepthMax = 256;
-constexpr unsigned kMatchStackMax = 8 << 20;      // entries, of some 40 bytes
 constexpr std::uint64_t kFirstRetryLimit = 1000;  // almost every search needs fewer
 constexpr std::uint64_t kRetryLimitGrowth = 8;
 
@@ -36,36 +54,18 @@ bool is_limit(int code) {
   return code == ONIGERR_RETRY_LIMIT_IN_MATCH_OVER || code == ONIGERR_RETRY_LIMIT_IN_SEARCH_OVER;
 }
 
-// What one series of searches in one text needs; owned so that errors free it.
-struct Search {
-  Search() : region(onig_region_new()), param(onig_new_match_param()) {
-    CHECK(region != nullptr && param != nullptr);
-    onig_initialize_match_param(param);
-    onig_set_match_stack_limit_size_of_match_param(param, kMatchStackMax);
-  }
-  ~Search() {
-    onig_region_free(region, 1);
-    onig_free_match_param(param);
-  }
-  Search(const Search&) = delete;
-  Search& operator=(const Search&) = delete;
-
-  OnigRegion* region;
-  OnigMatchParam* param;
-};
-
 // Searches with a small limit first and larger ones after, so that what a search cost is known
 // within a factor, although the engine does not tell.
-int search_within(regex_t* program, std::string_view text, std::size_t from, Search& search,
-                  MatchBudget& budget) {
+int search_within(regex_t* program, std::string_view text, std::size_t from, MatchBudget& budget) {
   const OnigUChar* begin = bytes_of(text);
   const OnigUChar* end = begin + text.size();
   std::uint64_t limit = std::min(kFirstRetryLimit, budget.retries_left);
   while (limit > 0) {
-    onig_set_retry_limit_in_search_of_match_param(search.param, limit);
-    onig_set_retry_limit_in_match_of_match_param(search.param, limit);
-    const int found = onig_search_with_param(program, begin, end, begin + from, end, search.region,
-                                             ONIG_OPTION_NONE, search.param);
+    onig_set_retry_limit_in_search_of_match_param(budget.scratch->param, limit);
+    onig_set_retry_limit_in_match_of_match_param(budget.scratch->param, limit);
+    const int found =
+        onig_search_with_param(program, begin, end, begin + from, end, budget.scratch->region,
+                               ONIG_OPTION_NONE, budget.scratch->param);
     if (!is_limit(found)) return found;
     budget.retries_left -= limit;
     limit = std::min(limit * kRetryLimitGrowth, budget.retries_left);
@@ -74,6 +74,11 @@ int search_within(regex_t* program, std::string_view text, std::size_t from, Sea
 }
 
 }  // namespace
+
+MatchBudget::MatchBudget(std::size_t text_size_bytes)
+    : retries_left(std::uint64_t{50'000'000} + 256 * std::uint64_t{text_size_bytes}),
+      scratch(std::make_unique<Scratch>()) {}
+MatchBudget::~MatchBudget() = default;
 
 void Regex::Free::operator()(re_pattern_buffer* program) const { onig_free(program); }
 
@@ -112,10 +117,9 @@ Result<Regex> Regex::literal(std::string_view text) {
 
 Result<std::vector<Match>> Regex::find_all(std::string_view text, MatchBudget& budget) const {
   std::vector<Match> matches;
-  Search search;
   std::size_t from = 0;
   while (from <= text.size()) {
-    const int found = search_within(program_.get(), text, from, search, budget);
+    const int found = search_within(program_.get(), text, from, budget);
     if (found == ONIG_MISMATCH) break;
     if (found < 0) {
       return Error{ErrorCode::OutOfRange,
@@ -124,8 +128,8 @@ Result<std::vector<Match>> Regex::find_all(std::string_view text, MatchBudget& b
                        "); split it up, or remove long runs of one character",
                    "regular expression"};
     }
-    const Match match{static_cast<std::size_t>(search.region->beg[0]),
-                      static_cast<std::size_t>(search.region->end[0])};
+    const Match match{static_cast<std::size_t>(budget.scratch->region->beg[0]),
+                      static_cast<std::size_t>(budget.scratch->region->end[0])};
     const bool repeats_end =
         match.begin == match.end && !matches.empty() && matches.back().end == match.end;
     if (!repeats_end) {

@@ -23,11 +23,17 @@ struct Match {
   std::size_t end = 0;
 };
 
-// How many times matching may step back; shared by all the searches in one text.
+// How many times matching may step back; shared by all the searches in one text. Also carries what
+// the engine needs to work in, so that texts of many small pieces do not allocate it for each.
 struct MatchBudget {
-  explicit MatchBudget(std::size_t text_size_bytes)
-      : retries_left(std::uint64_t{200'000'000} + 256 * std::uint64_t{text_size_bytes}) {}
+  explicit MatchBudget(std::size_t text_size_bytes);
+  ~MatchBudget();
+  MatchBudget(const MatchBudget&) = delete;
+  MatchBudget& operator=(const MatchBudget&) = delete;
+
+  struct Scratch;
   std::uint64_t retries_left;
+  std::unique_ptr<Scratch> scratch;
 };
 
 class Regex {
