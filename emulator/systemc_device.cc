@@ -380,8 +380,8 @@ Result<LaunchResult> SystemcDevice::launch(const LaunchRequest& request) {
 
 }  // namespace
 
-// Micron 8 Gb x8 DDR4-2400 (MT40A1G8-083E): tREFI 7.8 us, tRFC 350 ns, CL = tRCD = 14.16 ns, as in
-// JESD79-4; 60 ns for controller, PHY and bus are assumed. See docs/systemc.md.
+// Micron MT40A1G8 at DDR4-2400, as gem5's DDR4_2400_8x8 has it: tREFI 7.8 us, tRFC 350 ns,
+// tRCD = CL = 14.16 ns. 60 ns for controller, PHY and bus are assumed.
 MemoryTiming ddr4_timing(double clock_mhz) {
   const auto cycles = [clock_mhz](double nanoseconds) {
     return static_cast<uint32_t>(std::ceil(nanoseconds * clock_mhz / 1000));

@@ -250,6 +250,8 @@ class FeederInterface : public virtual sc_core::sc_interface {
  public:
   // Vectors or words that a port of the core takes or gives at the clock edge `offset` from now.
   virtual uint32_t move(uint32_t port, uint32_t most, const sc_time& offset) = 0;
+  // What the core was to give at earlier clock edges than that one is there.
+  virtual void settle(const sc_time& offset) = 0;
   // The core has finished: what it has given still goes out.
   virtual void finish() = 0;
   virtual bool idle() const = 0;
@@ -277,7 +279,9 @@ class Feeder : public sc_core::sc_module, public FeederInterface {
   void start() { wake_.notify(sc_core::SC_ZERO_TIME); }
 
   uint32_t move(uint32_t port, uint32_t most, const sc_time& offset) override;
+  void settle(const sc_time& offset) override;
   void finish() override {
+    settle(sc_core::SC_ZERO_TIME);
     finished_ = true;
     wake_.notify(sc_core::SC_ZERO_TIME);
   }
@@ -293,14 +297,14 @@ class Feeder : public sc_core::sc_module, public FeederInterface {
   static constexpr size_t kFirstSend = 4;
 
   // One port. In order: requested <= total. Receiving, `landed` have arrived from the store and
-  // `gone` have been taken by the core; sending, `landed` came from the core and `gone` have been
-  // acknowledged by the store.
+  // `gone` have been taken by the core; sending, `landed` came from the core (`coming` more follow
+  // after this clock edge) and `gone` have been acknowledged by the store.
   struct Port {
     SegmentWalker walker;
     Segment whole;               // where there is no list: neighbouring addresses from 0
     uint64_t region = 0;         // address of its region
     uint64_t unit_bytes = 1, total = 0, burst = 1, capacity = 1, watermark = 1;
-    uint64_t requested = 0, landed = 0, gone = 0;
+    uint64_t requested = 0, coming = 0, landed = 0, gone = 0;
     uint64_t slots = 1;          // of `bytes`, in units
     std::vector<std::byte> bytes;
     bool flowing = false;        // the watermark has been reached
@@ -342,7 +346,7 @@ void Feeder::arm(const PlatformLaunch& launch,
         ((launch.timing->latency_cycles + 2) * rates[p] + port.unit_bytes - 1) / port.unit_bytes;
     port.capacity = in_flight + 4 * port.burst;
     port.watermark = std::min(port.total, 2 * port.burst);
-    port.requested = port.landed = port.gone = 0;
+    port.requested = port.coming = port.landed = port.gone = 0;
     port.flowing = false;
     port.whole = Segment{};
     port.whole.count = static_cast<uint32_t>(port.total);
@@ -373,12 +377,22 @@ uint32_t Feeder::move(uint32_t number, uint32_t most, const sc_time& offset) {
     if (count > 0 && port.requested < port.total) wake_.notify(offset);
   } else {
     // What exceeds the declared vectors is taken and dropped: the device reports it.
-    const bool surplus = port.landed >= port.total;
-    count = surplus ? most : std::min<uint64_t>(most, port.capacity - (port.landed - port.gone));
-    port.landed += count;
-    if (count > 0 && !surplus) wake_.notify(offset);
+    const uint64_t given = port.landed + port.coming;
+    count = given >= port.total ? most : std::min<uint64_t>(most, port.capacity - (given - port.gone));
+    port.coming += count;
   }
   return static_cast<uint32_t>(count);
+}
+
+void Feeder::settle(const sc_time& offset) {
+  bool any = false;
+  for (size_t p = kFirstSend; p < ports_.size(); ++p) {
+    Port& port = ports_[p];
+    any = any || port.coming > 0;
+    port.landed += port.coming;
+    port.coming = 0;
+  }
+  if (any) wake_.notify(offset);
 }
 
 void Feeder::issue() {
@@ -499,8 +513,10 @@ class CoreModule : public sc_core::sc_module {
       self.asked_edge_[port] = edge;
       self.repeats_[port] = 0;
     }
-    self.edge_ = std::max(self.edge_, edge + self.repeats_[port]);
+    const bool later = edge + self.repeats_[port] > self.edge_;
+    if (later) self.edge_ = edge + self.repeats_[port];
     self.advance();
+    if (later) self.feeder->settle(self.offset());
     return self.feeder->move(port, most, self.offset());
   }
   sc_time offset() const {
