@@ -1,15 +1,52 @@
 #include "cli/executors.h"
 
+#include <charconv>
+#include <cstdio>
 #include <string_view>
 
 #include "cli/progress.h"
 #include "emulator/emulator.h"
 #include "emulator/lockstep.h"
 #include "emulator/naive_interpreter.h"
-#include "emulator/rtl_device.h"
 #include "emulator/systemc_device.h"
 
 namespace pianola {
+namespace {
+
+bool parse_number(std::string_view text, uint64_t& value) {
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return error == std::errc() && end == text.data() + text.size();
+}
+
+std::unique_ptr<Device> make_rtl(BuildRtlOptions build, const ExecutorOptions& options) {
+  RtlDeviceOptions rtl;
+  rtl.build = std::move(build);
+  if (!options.lockstep) return make_rtl_device(std::move(rtl));
+  rtl.waveform = options.waveform;
+  if (options.fault) {
+    rtl.inject = [fault = *options.fault](uint64_t launch) {
+      return launch == 0 ? std::optional(fault) : std::nullopt;
+    };
+    rtl.on_injected = [](std::string_view bit, uint64_t cycle) {
+      std::fprintf(stderr, "fault injection: flipped %.*s before machine cycle %llu\n",
+                   static_cast<int>(bit.size()), bit.data(), static_cast<unsigned long long>(cycle));
+    };
+  }
+  return make_lockstep_device(std::move(rtl));
+}
+
+}  // namespace
+
+Result<FaultInjection> parse_fault(std::string_view text) {
+  FaultInjection fault;
+  const size_t colon = text.find(':');
+  const bool good = parse_number(text.substr(0, colon), fault.cycle) &&
+                    (colon == std::string_view::npos ||
+                     parse_number(text.substr(colon + 1), fault.seed));
+  if (good) return fault;
+  return Error{ErrorCode::InvalidArgument,
+               "expected CYCLE or CYCLE:SEED, got '" + std::string(text) + "'", "--inject-fault"};
+}
 
 Result<std::unique_ptr<Device>> make_executor(const Roll& roll, const ExecutorOptions& options) {
   if (options.lockstep && options.name != "rtl") {
@@ -17,19 +54,23 @@ Result<std::unique_ptr<Device>> make_executor(const Roll& roll, const ExecutorOp
                  "--lockstep compares the RTL with the emulator; use it with --executor rtl",
                  "executor " + options.name};
   }
-  Progress progress("building the core of " + roll.target.name, "steps");
+  if (options.fault && !options.lockstep) {
+    return Error{ErrorCode::InvalidArgument,
+                 "--inject-fault tests what lockstep finds; use it with --executor rtl --lockstep",
+                 "executor " + options.name};
+  }
+  // A core with waveforms is built only when a launch differs: this outlives the function.
+  const auto progress =
+      std::make_shared<Progress>("building the core of " + roll.target.name, "steps");
   BuildRtlOptions build;
-  build.on_progress = [&progress](std::string_view text) { progress.message(text); };
+  build.on_progress = [progress](std::string_view text) { progress->message(text); };
   std::unique_ptr<Device> device;
   if (options.name == "emulator") {
     device = std::make_unique<Emulator>();
   } else if (options.name == "naive") {
     device = std::make_unique<NaiveInterpreter>();
   } else if (options.name == "rtl") {
-    RtlDeviceOptions rtl;
-    rtl.build = build;
-    device = options.lockstep ? make_lockstep_device(std::move(rtl))
-                              : make_rtl_device(std::move(rtl));
+    device = make_rtl(std::move(build), options);
   } else if (options.name == "systemc") {
     SystemcOptions systemc;
     systemc.build = build;
@@ -41,6 +82,7 @@ Result<std::unique_ptr<Device>> make_executor(const Roll& roll, const ExecutorOp
                  "executor " + options.name};
   }
   TRY_STATUS(device->load(roll, options.poison));
+  progress->clear();
   return device;
 }
 

@@ -3,9 +3,12 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 
 #include "emulator/device.h"
+#include "emulator/rtl_device.h"
 #include "isa/result.h"
 
 namespace pianola {
@@ -14,7 +17,12 @@ struct ExecutorOptions {
   std::string name = "emulator";  // emulator, naive, rtl, systemc
   bool lockstep = false;          // rtl: compare every drive with the emulator's
   uint64_t poison = 1;
+  std::optional<FaultInjection> fault;  // into the first launch; lockstep must find it
+  std::filesystem::path waveform;       // where lockstep writes what is around a difference
 };
+
+// "CYCLE" or "CYCLE:SEED".
+Result<FaultInjection> parse_fault(std::string_view text);
 
 // A device that has loaded the roll. NotFound where a tool is missing that it needs.
 Result<std::unique_ptr<Device>> make_executor(const Roll& roll, const ExecutorOptions& options);

@@ -22,6 +22,8 @@ struct RunOptions {
   int tokens = 64;
   bool json = false;
   bool ignore_eos = false;
+  std::string fault;
+  std::string waveform = "pianola-difference.fst";
 };
 
 // What a run produced, whatever executed it.
@@ -168,24 +170,38 @@ Status run_reference(const RunOptions& options) {
   return Ok{};
 }
 
-Status run(const RunOptions& options) {
+Status run(RunOptions options) {
+  options.executor.waveform = options.waveform;
+  if (!options.fault.empty()) {
+    TRY(options.executor.fault, parse_fault(options.fault));
+  }
   if (options.tokens < 1) {
     return Error{ErrorCode::InvalidArgument,
                  "expected at least 1 token, got " + std::to_string(options.tokens), "-n"};
   }
-  if (options.executor.name == "reference") return run_reference(options);
+  if (options.executor.name == "reference") {
+    if (options.executor.fault) {
+      return Error{ErrorCode::InvalidArgument, "the float reference has no state to flip",
+                   "--inject-fault"};
+    }
+    return run_reference(options);
+  }
   TRY(CompiledInput input, open_input(options.input));
   Generation g;
   TRY(g.prompt_ids, encode_prompt(options, input.tokenizer));
   TRY(std::unique_ptr<Device> device, make_executor(input.roll, options.executor));
   TRY(Engine engine, Engine::create(input.roll, *device));
-  TRY_STATUS(generate(
+  const Status generated = generate(
       options, *input.tokenizer,
       [&](std::span<const int> ids) -> Result<std::vector<float>> {
         TRY(std::vector<std::vector<float>> logits, engine.extend(ids));
         return std::move(logits.back());
       },
-      g));
+      g);
+  if (!generated.ok()) {
+    if (!options.json) std::printf("\n");
+    return generated.error();
+  }
   g.launches = engine.launches();
   for (const LaunchRecord& launch : g.launches) g.macs += input.macs[launch.entry];
   const Target& target = input.roll.target;
@@ -193,6 +209,9 @@ Status run(const RunOptions& options) {
     print_json(options, target.name, g);
   } else {
     print_summary(options, target.name, target.clock_mhz, g);
+  }
+  if (options.executor.fault) {
+    std::fprintf(stderr, "fault injection: masked; no drive, output or cycle count differs\n");
   }
   for (const LaunchRecord& launch : g.launches) {
     if (launch.cycles != launch.predicted_cycles) {
@@ -219,6 +238,13 @@ void add_run_command(CLI::App& app, Action& chosen) {
       ->capture_default_str();
   command->add_flag("--lockstep", o->executor.lockstep,
                     "rtl: compare every stream drive with the emulator's");
+  command->add_option("--inject-fault", o->fault,
+                      "CYCLE or CYCLE:SEED, a test of lockstep: flips a random bit of the core's state "
+                      "before that machine cycle of the first launch; fails if that is found");
+  command
+      ->add_option("--waveform", o->waveform,
+                   "lockstep: the FST file that shows the cycles around the first difference")
+      ->capture_default_str();
   command->add_option("--temperature", o->sampler.temperature, "0: greedy")->capture_default_str();
   command->add_option("--top-k", o->sampler.top_k, "0: all")->capture_default_str();
   command->add_option("--top-p", o->sampler.top_p)->capture_default_str();

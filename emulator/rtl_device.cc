@@ -46,7 +46,23 @@ std::string describe_difference(const Target& target, const PianolaRtlResult& re
          ", position " + std::to_string(position) + " (" + unit_name(target.floorplan[position]) +
          "), " + (result.difference_direction ? "west" : "east") + " stream " +
          std::to_string(result.difference_stream) + ": expected " +
-         hex_bytes(result.expected, target.lanes) + ", got " + hex_bytes(result.got, target.lanes);
+         (result.difference_kind == PIANOLA_RTL_DIFFERS_EXTRA
+              ? "nothing"
+              : hex_bytes(result.expected, target.lanes)) +
+         ", got " +
+         (result.difference_kind == PIANOLA_RTL_DIFFERS_MISSING
+              ? "nothing"
+              : hex_bytes(result.got, target.lanes));
+}
+
+// Verilator's name of a variable as it stands in the source.
+std::string source_name(std::string name) {
+  for (const auto& [coded, plain] : {std::pair{"__BRA__", "["}, std::pair{"__KET__", "]"}}) {
+    for (size_t at; (at = name.find(coded)) != std::string::npos;) {
+      name.replace(at, std::strlen(coded), plain);
+    }
+  }
+  return name;
 }
 
 class RtlDevice final : public Device {
@@ -314,7 +330,7 @@ Result<LaunchResult> RtlDevice::launch(const LaunchRequest& request) {
                      " machine cycles, cycle " + std::to_string(fault->cycle) + " is not one of them",
                  "entry " + entry.name};
   }
-  if (fault && options_.on_injected) options_.on_injected(result.injected, fault->cycle);
+  if (fault && options_.on_injected) options_.on_injected(source_name(result.injected), fault->cycle);
   if (result.status != PIANOLA_RTL_DONE) return failure(entry, launch, result);
   for (const auto& [what, sent, declared] :
        {std::tuple{"KV", result.sent[0], uint64_t{kv_write.size()}},
