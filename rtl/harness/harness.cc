@@ -152,6 +152,7 @@ struct PianolaRtlModel {
   }
 
   void find_signals();
+  bool is_written(const StateVariable& variable, uint64_t element) const;
   void flip_bit(const PianolaRtlLaunch& launch, PianolaRtlResult& result);
   void launch(const PianolaRtlLaunch& launch, PianolaRtlResult& result);
 };
@@ -213,6 +214,17 @@ void PianolaRtlModel::find_signals() {
             [](const StateVariable& a, const StateVariable& b) { return a.name < b.name; });
 }
 
+// False for words of MEM that nothing has written: most of them, and flips there tell nothing.
+bool PianolaRtlModel::is_written(const StateVariable& variable, uint64_t element) const {
+  for (size_t slice = 0; slice < written.size(); ++slice) {
+    for (uint64_t bank = 0; bank < 2; ++bank) {
+      if (variable.bytes != banks[bank][slice]) continue;
+      return written[slice][bank * (target_config::kWrittenBits / 2) + element] != 0;
+    }
+  }
+  return true;
+}
+
 void PianolaRtlModel::flip_bit(const PianolaRtlLaunch& launch, PianolaRtlResult& result) {
   // A class first, then a variable: there are many more queues than streams.
   uint32_t classes = 0;
@@ -228,8 +240,14 @@ void PianolaRtlModel::flip_bit(const PianolaRtlLaunch& launch, PianolaRtlResult&
   for (const StateVariable& variable : state) {
     if (variable.state_class == (classes & -classes)) candidates.push_back(&variable);
   }
-  const StateVariable& hit = *candidates[next_random(random) % candidates.size()];
-  const uint64_t element = next_random(random) % hit.elements;
+  const StateVariable* found = nullptr;
+  uint64_t element = 0;
+  for (int tries = 0; tries < 4096; ++tries) {
+    found = candidates[next_random(random) % candidates.size()];
+    element = next_random(random) % found->elements;
+    if (is_written(*found, element)) break;
+  }
+  const StateVariable& hit = *found;
   const uint64_t bit = next_random(random) % hit.bits;
   hit.bytes[element * hit.stride + bit / 8] ^= static_cast<uint8_t>(1u << (bit % 8));
   if (&Vcore___024root___eval_settle) Vcore___024root___eval_settle(top->rootp);

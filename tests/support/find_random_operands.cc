@@ -208,6 +208,7 @@ bool Author::pass_fields(VxmInstruction& x, int chain, bool must_use_accumulator
   }
   x.acc_op = must_use_accumulator ? VxmAccOp::Load : static_cast<VxmAccOp>(random_.between(1, 6));
   if (x.acc_op == VxmAccOp::AddK2) return true;
+  if (x.acc_op == VxmAccOp::Read) return read_accumulator(x, chain);
   x.acc = static_cast<uint32_t>(random_.below(std::min(target_.vxm_accumulators, 64)));
   const auto stride = [&](uint32_t n) { return n == 0 || random_.chance(30) ? 0 : random_.between(-2, 2); };
   x.acc_s1 = stride(x.timing.n1);
@@ -215,9 +216,18 @@ bool Author::pass_fields(VxmInstruction& x, int chain, bool must_use_accumulator
   x.acc_s3 = stride(x.timing.n3);
   if (x.acc_op == VxmAccOp::Load) return true;
   const bool set = reservations_.vxm_accumulator_set(chain, static_cast<int>(x.acc));
-  if (x.acc_op != VxmAccOp::Read && (!set || random_.chance(60))) {
-    x.first = static_cast<VxmFirst>(random_.between(1, 3));
+  if (!set || random_.chance(60)) x.first = static_cast<VxmFirst>(random_.between(1, 3));
+  return true;
+}
+
+// One that has been loaded; false if there is none.
+bool Author::read_accumulator(VxmInstruction& x, int chain) {
+  std::vector<uint32_t> loaded;
+  for (int acc = 0; acc < std::min(target_.vxm_accumulators, 64); ++acc) {
+    if (reservations_.vxm_accumulator_set(chain, acc)) loaded.push_back(static_cast<uint32_t>(acc));
   }
+  if (loaded.empty()) return false;
+  x.acc = random_.pick(loaded);
   return true;
 }
 

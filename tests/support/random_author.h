@@ -98,6 +98,7 @@ class Author {
   bool commit();
 
   bool pass_fields(VxmInstruction& x, int chain, bool must_use_accumulator);
+  bool read_accumulator(VxmInstruction& x, int chain);
   std::optional<uint32_t> addresses(const Words& words, const Timing& timing, MemInstruction& x,
                                     int spare = 0);
   bool operand_fields(VxmInstruction& x, int64_t when, int depth);

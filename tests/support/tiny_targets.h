@@ -13,7 +13,7 @@ struct TinyTargetOptions {
   int lanes = 4, streams = 16;
   std::string floorplan = R"("PORT", "VXM", "MEM", "MEM", "SXM", "MXM")";
   int slices_per_position = 2, words_per_slice = 64, load_streams = 4, accumulators = 8;
-  int chains = 1, queue_depth = 4, width_vectors = 4;
+  int chains = 1, queue_depth = 4, width_vectors = 4, freeze_depth = 2;
   std::string stages = R"("mul1", "mul2", "add", "select", "sfu", "mul3", "tree", "root", )"
                        R"("combine", "accumulate", "round")";
 };
@@ -30,7 +30,7 @@ inline std::string tiny_target_text(const TinyTargetOptions& o) {
          number("load_streams", o.load_streams) + number("accumulators", o.accumulators) +
          "[vxm]\n" + number("chains", o.chains) + number("accumulators", o.accumulators) +
          "stages = [" + o.stages + "]\n[queues]\n" + number("depth", o.queue_depth) + "[ports]\n" +
-         number("freeze_depth", 2) + number("width_vectors", o.width_vectors) +
+         number("freeze_depth", o.freeze_depth) + number("width_vectors", o.width_vectors) +
          number("tape_bytes_per_cycle", 2 * o.lanes) + number("tape_fifo_vectors", 32) +
          number("kv_bytes_per_cycle", o.lanes) + number("kv_fifo_vectors", 16) +
          number("host_bytes_per_cycle", 2 * o.lanes) + number("host_fifo_vectors", 32) +
