@@ -33,7 +33,7 @@ struct SendPort {
   uint64_t capacity = 0;
   Rate rate;
   uint64_t used = 0, level = 0;
-  uint32_t take = 0;               // at this edge
+  uint32_t take = 0;                 // at this edge
   std::vector<uint32_t> on_the_way;  // from front to back, by edge modulo depth
 };
 
@@ -46,9 +46,9 @@ class Front {
  private:
   uint32_t allowed(uint32_t port, uint64_t most) {
     if (most == 0) return 0;
-    return std::min(static_cast<uint32_t>(most),
-                    request_.allow(request_.allow_context, port, edges_,
-                                   static_cast<uint32_t>(most)));
+    return std::min(
+        static_cast<uint32_t>(most),
+        request_.allow(request_.allow_context, port, edges_, static_cast<uint32_t>(most)));
   }
   void feed();
   void feed_words();
@@ -65,7 +65,7 @@ class Front {
   std::array<SendPort, 2> send_;
   Rate word_rate_;
   uint64_t word_depth_ = 0, words_max_ = 0;
-  size_t depth_ = 1, slot_ = 0;           // of the pipeline of grants
+  size_t depth_ = 1, slot_ = 0;            // of the pipeline of grants
   std::vector<uint8_t> granted_, ending_;  // by edge modulo depth
 
   uint64_t edges_ = 0, front_cycle_ = 0;
@@ -79,7 +79,9 @@ Front::Front(const Target& target, const PortSchedule& schedule, const PortTimin
     : request_(request), word_cycles_(schedule.word_cycles) {
   for (const auto& queue : schedule.queues) cursors_.emplace_back(queue);
   const auto lanes = static_cast<uint64_t>(target.lanes);
-  const auto width = [lanes](int rate) { return (static_cast<uint64_t>(rate) + lanes - 1) / lanes; };
+  const auto width = [lanes](int rate) {
+    return (static_cast<uint64_t>(rate) + lanes - 1) / lanes;
+  };
   const int rates[] = {target.tape_bytes_per_cycle, target.kv_bytes_per_cycle,
                        target.host_bytes_per_cycle};
   const int fifos[] = {target.tape_fifo_vectors, target.kv_fifo_vectors, target.host_fifo_vectors};
@@ -121,8 +123,7 @@ void Front::feed() {
     port.in = 0;
     const uint64_t left = port.total - port.arrived;
     if (left == 0) continue;
-    const uint64_t most =
-        std::min<uint64_t>({port.rate.most(), port.capacity - port.level, left});
+    const uint64_t most = std::min<uint64_t>({port.rate.most(), port.capacity - port.level, left});
     port.in = allowed(i, most);
     port.rate.take(port.in);
     if (port.in > 0 && request_.received) {
@@ -144,8 +145,7 @@ bool Front::ports_ready() const {
   }
   for (size_t s = 0; s < 2; ++s) {
     const IssueCursor& cursor = cursors_[3 + s];
-    if (wants(cursor) &&
-        send_[s].used + vectors_of(cursor.instruction()) > send_[s].capacity) {
+    if (wants(cursor) && send_[s].used + vectors_of(cursor.instruction()) > send_[s].capacity) {
       return false;
     }
   }

@@ -1,7 +1,7 @@
 // When the clock edges of a launch are frozen: the front of the machine (isa.md section 8) with the
 // FIFOs of the RTL, without data. Machine cycles of port operations are known from the schedule;
-// which clock edge a machine cycle falls on depends on what memory delivers. For the emulator on the
-// SystemC platform: the numbers are those of the Verilated core, edge by edge.
+// which clock edge a machine cycle falls on depends on what memory delivers. For the emulator on
+// the SystemC platform: the numbers are those of the Verilated core, edge by edge.
 #pragma once
 
 #include <array>

@@ -48,7 +48,8 @@ class DeviceCore : public PlatformCore {
   virtual Result<LaunchResult> finish() = 0;
 };
 
-// -- The Verilated core ----------------------------------------------------------------------------
+// -- The Verilated core
+// ----------------------------------------------------------------------------
 
 class RtlPlatformCore final : public DeviceCore {
  public:
@@ -144,7 +145,8 @@ Result<LaunchResult> RtlPlatformCore::finish() {
   return out;
 }
 
-// -- The emulator ----------------------------------------------------------------------------------
+// -- The emulator
+// ----------------------------------------------------------------------------------
 
 // The emulator plays the launch at once; on the platform its ports are then timed, and what arrives
 // is compared with what the emulator has read.
@@ -167,7 +169,7 @@ class EmulatorPlatformCore final : public DeviceCore {
   std::vector<std::optional<PortSchedule>> schedules_;  // by entry, when first launched
   CoreLaunch launch_;
   LaunchResult played_;
-  std::vector<std::byte> kv_sent_;  // in the order of the port
+  std::vector<std::byte> kv_sent_;     // in the order of the port
   std::vector<uint64_t> received_[2];  // vectors of tape and KV that the emulator has read
   CorePorts ports_;
   PortTimingResult timing_;
@@ -246,8 +248,8 @@ Result<LaunchResult> EmulatorPlatformCore::finish() {
   if (!timing_.done) return stuck_error(*launch_.entry, timing_.cycles);
   if (timing_.cycles != played_.cycles) {
     return Error{ErrorCode::Mismatch,
-                 "the ports took " + std::to_string(timing_.cycles) + " machine cycles, the emulator " +
-                     std::to_string(played_.cycles),
+                 "the ports took " + std::to_string(timing_.cycles) +
+                     " machine cycles, the emulator " + std::to_string(played_.cycles),
                  where};
   }
   LaunchResult out;
@@ -257,7 +259,8 @@ Result<LaunchResult> EmulatorPlatformCore::finish() {
   return out;
 }
 
-// -- The device ------------------------------------------------------------------------------------
+// -- The device
+// ------------------------------------------------------------------------------------
 
 Status check_timing(const MemoryTiming& timing) {
   const char* problem = nullptr;
@@ -267,8 +270,7 @@ Status check_timing(const MemoryTiming& timing) {
     problem = "burst_bytes must be in 1..65536";
   } else if (timing.latency_cycles > 1'000'000 || timing.jitter_cycles > 1'000'000) {
     problem = "latency_cycles and jitter_cycles must be at most 1000000";
-  } else if (timing.refresh_cycles > 0 &&
-             timing.refresh_cycles >= timing.refresh_interval_cycles) {
+  } else if (timing.refresh_cycles > 0 && timing.refresh_cycles >= timing.refresh_interval_cycles) {
     problem = "refresh_cycles must be less than refresh_interval_cycles";
   } else if (timing.starve_first > 1'000'000'000'000 || timing.starve_cycles > 1'000'000'000'000) {
     problem = "starve_first and starve_cycles must be at most 10^12";
@@ -346,8 +348,8 @@ Result<CoreLaunch> SystemcDevice::check_request(const LaunchRequest& request) co
   }
   TRY_STATUS(check_registers(entry, request.registers));
   const uint64_t kv_vectors = roll_->metadata.kv_vectors;
-  TRY(launch.tape_vectors, count_vectors(entry.tape, request.registers,
-                                         roll_->data.size() / lanes, "tape", entry));
+  TRY(launch.tape_vectors,
+      count_vectors(entry.tape, request.registers, roll_->data.size() / lanes, "tape", entry));
   TRY(launch.kv_reads,
       count_vectors(entry.kv_read, request.registers, kv_vectors, "KV read", entry));
   TRY(launch.kv_writes,

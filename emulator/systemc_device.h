@@ -21,7 +21,13 @@ enum class SystemcCore : uint8_t { Emulator, Rtl };
 // The ways between core and memory, numbered as rtl/harness/rtl_abi.h does. Each has the rate that
 // the target declares; the KV port has it in each direction.
 enum class PlatformPort : int8_t {
-  None = -1, Tape, KvRead, HostReceive, Words, KvWrite, HostSend,
+  None = -1,
+  Tape,
+  KvRead,
+  HostReceive,
+  Words,
+  KvWrite,
+  HostSend,
 };
 constexpr int kPlatformPorts = 6;
 

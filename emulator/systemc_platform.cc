@@ -6,6 +6,9 @@
 // feeder asks only for what it has landing space for, so that an answer never waits.
 #include "emulator/systemc_platform.h"
 
+#include <tlm_utils/peq_with_get.h>
+#include <tlm_utils/simple_initiator_socket.h>
+#include <tlm_utils/simple_target_socket.h>
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -14,9 +17,6 @@
 #include <mutex>
 #include <systemc>
 #include <tlm>
-#include <tlm_utils/peq_with_get.h>
-#include <tlm_utils/simple_initiator_socket.h>
-#include <tlm_utils/simple_target_socket.h>
 #include <vector>
 
 #include "emulator/segment_walker.h"
@@ -43,7 +43,8 @@ uint64_t next_random(uint64_t& state) {
   return x ^ (x >> 31);
 }
 
-// -- Transactions ----------------------------------------------------------------------------------
+// -- Transactions
+// ----------------------------------------------------------------------------------
 
 // A burst: the payload, its bytes, and whom it serves. They return to the pool that made them.
 struct Burst {
@@ -89,7 +90,8 @@ class BurstPool : public tlm::tlm_mm_interface {
   std::vector<Burst*> free_, in_use_;
 };
 
-// -- Stores ----------------------------------------------------------------------------------------
+// -- Stores
+// ----------------------------------------------------------------------------------------
 
 // One way into a store: bursts move one after the other, at a rate.
 struct Way {
@@ -129,9 +131,9 @@ class Store : public sc_core::sc_module {
     regions_ = std::move(regions);
     written_.clear();
     for (size_t i = 0; i < ways_.size(); ++i) {
-      ways_[i] = {static_cast<double>(period_) /
-                      (static_cast<double>(rates[i]) * timing.efficiency),
-                  0, timing.seed * 0x100000001b3u + i};
+      ways_[i] = {
+          static_cast<double>(period_) / (static_cast<double>(rates[i]) * timing.efficiency), 0,
+          timing.seed * 0x100000001b3u + i};
     }
   }
   // The fence at the end of a launch.
@@ -243,7 +245,8 @@ class Store : public sc_core::sc_module {
   std::vector<Written> written_;
 };
 
-// -- Feeder ----------------------------------------------------------------------------------------
+// -- Feeder
+// ----------------------------------------------------------------------------------------
 
 // What the core asks of the feeder.
 class FeederInterface : public virtual sc_core::sc_interface {
@@ -301,13 +304,13 @@ class Feeder : public sc_core::sc_module, public FeederInterface {
   // after this clock edge) and `gone` have been acknowledged by the store.
   struct Port {
     SegmentWalker walker;
-    Segment whole;               // where there is no list: neighbouring addresses from 0
-    uint64_t region = 0;         // address of its region
+    Segment whole;        // where there is no list: neighbouring addresses from 0
+    uint64_t region = 0;  // address of its region
     uint64_t unit_bytes = 1, total = 0, burst = 1, capacity = 1, watermark = 1;
     uint64_t requested = 0, coming = 0, landed = 0, gone = 0;
-    uint64_t slots = 1;          // of `bytes`, in units
+    uint64_t slots = 1;  // of `bytes`, in units
     std::vector<std::byte> bytes;
-    bool flowing = false;        // the watermark has been reached
+    bool flowing = false;  // the watermark has been reached
   };
 
   void issue();
@@ -320,8 +323,7 @@ class Feeder : public sc_core::sc_module, public FeederInterface {
   bool finished_ = false;
 };
 
-void Feeder::arm(const PlatformLaunch& launch,
-                 const std::array<uint64_t, kPlatformPorts>& rates) {
+void Feeder::arm(const PlatformLaunch& launch, const std::array<uint64_t, kPlatformPorts>& rates) {
   const Entry& entry = *launch.entry;
   const auto lanes = static_cast<uint64_t>(launch.target->lanes);
   finished_ = false;
@@ -329,7 +331,7 @@ void Feeder::arm(const PlatformLaunch& launch,
     return SegmentWalker(list, launch.registers).vectors();
   };
   const std::array<uint64_t, kPlatformPorts> totals = {
-      vectors_of(entry.tape), vectors_of(entry.kv_read), entry.host_receive_vectors,
+      vectors_of(entry.tape), vectors_of(entry.kv_read),  entry.host_receive_vectors,
       launch.words.size(),    vectors_of(entry.kv_write), entry.host_send_vectors};
   constexpr std::array<uint64_t, kPlatformPorts> kRegions = {0, 1, 0, 2, 1, 1};
   const std::array<const std::vector<Segment>*, kPlatformPorts> lists = {
@@ -361,7 +363,8 @@ void Feeder::arm(const PlatformLaunch& launch,
 CorePorts Feeder::core_ports() {
   CorePorts ports;
   for (size_t i = 0; i < 3; ++i) ports.receive[i] = {ports_[i].bytes.data(), ports_[i].slots};
-  ports.words = reinterpret_cast<const uint64_t*>(ports_[index_of(PlatformPort::Words)].bytes.data());
+  ports.words =
+      reinterpret_cast<const uint64_t*>(ports_[index_of(PlatformPort::Words)].bytes.data());
   for (size_t s = 0; s < 2; ++s) ports.send[s] = ports_[kFirstSend + s].bytes.data();
   return ports;
 }
@@ -378,7 +381,8 @@ uint32_t Feeder::move(uint32_t number, uint32_t most, const sc_time& offset) {
   } else {
     // What exceeds the declared vectors is taken and dropped: the device reports it.
     const uint64_t given = port.landed + port.coming;
-    count = given >= port.total ? most : std::min<uint64_t>(most, port.capacity - (given - port.gone));
+    count =
+        given >= port.total ? most : std::min<uint64_t>(most, port.capacity - (given - port.gone));
     port.coming += count;
   }
   return static_cast<uint32_t>(count);
@@ -437,8 +441,8 @@ void Feeder::request(uint32_t number, SegmentWalker::Run run) {
   }
   tlm::tlm_phase phase = tlm::BEGIN_REQ;
   sc_time delay = sc_core::SC_ZERO_TIME;
-  const bool host = number == index_of(PlatformPort::HostReceive) ||
-                    number == index_of(PlatformPort::HostSend);
+  const bool host =
+      number == index_of(PlatformPort::HostReceive) || number == index_of(PlatformPort::HostSend);
   auto& socket = host ? host_socket : memory_socket;
   const tlm::tlm_sync_enum answer = socket->nb_transport_fw(payload, phase, delay);
   CHECK(answer == tlm::TLM_UPDATED && phase == tlm::END_REQ);
@@ -463,7 +467,8 @@ tlm::tlm_sync_enum Feeder::respond(Payload& payload, tlm::tlm_phase& phase, sc_t
   return tlm::TLM_COMPLETED;
 }
 
-// -- Core ------------------------------------------------------------------------------------------
+// -- Core
+// ------------------------------------------------------------------------------------------
 
 // The core is a thread that plays one launch at a time. It runs ahead of simulated time where
 // nothing can happen before the clock edge that it stands at.
@@ -540,7 +545,8 @@ class CoreModule : public sc_core::sc_module {
   sc_core::sc_event begin_;
 };
 
-// -- Platform --------------------------------------------------------------------------------------
+// -- Platform
+// --------------------------------------------------------------------------------------
 
 class Platform : public sc_core::sc_module {
  public:
@@ -559,14 +565,14 @@ class Platform : public sc_core::sc_module {
         rate(target.tape_bytes_per_cycle), rate(target.kv_bytes_per_cycle),
         rate(target.host_bytes_per_cycle), rate(target.instruction_bytes_per_cycle),
         rate(target.kv_bytes_per_cycle),   rate(target.host_bytes_per_cycle)};
-    memory_.arm(*launch.timing, true, period,
-                {{launch.tape.data(), nullptr, launch.tape.size(), PlatformPort::Tape,
-                  PlatformPort::None},
-                 {launch.kv.data(), launch.kv.data(), launch.kv.size(), PlatformPort::KvRead,
-                  PlatformPort::KvWrite},
-                 {reinterpret_cast<const std::byte*>(launch.words.data()), nullptr,
-                  launch.words.size_bytes(), PlatformPort::Words, PlatformPort::None}},
-                rates);
+    memory_.arm(
+        *launch.timing, true, period,
+        {{launch.tape.data(), nullptr, launch.tape.size(), PlatformPort::Tape, PlatformPort::None},
+         {launch.kv.data(), launch.kv.data(), launch.kv.size(), PlatformPort::KvRead,
+          PlatformPort::KvWrite},
+         {reinterpret_cast<const std::byte*>(launch.words.data()), nullptr,
+          launch.words.size_bytes(), PlatformPort::Words, PlatformPort::None}},
+        rates);
     host_.arm(*launch.timing, false, period,
               {{launch.host_input.data(), nullptr, launch.host_input.size(),
                 PlatformPort::HostReceive, PlatformPort::None},

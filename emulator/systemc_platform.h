@@ -1,5 +1,5 @@
-// One launch on the SystemC platform, without SystemC in the interface: the device says what lies in
-// memory and who plays the core; the platform moves what the core takes and gives.
+// One launch on the SystemC platform, without SystemC in the interface: the device says what lies
+// in memory and who plays the core; the platform moves what the core takes and gives.
 #pragma once
 
 #include <array>

@@ -17,7 +17,8 @@ Roll copy_program(const Target& target) {
     const QueueKind from[] = {QueueKind::TapeRecv, QueueKind::KvRecv, QueueKind::HostRecv};
     const QueueKind to[] = {QueueKind::HostSend, QueueKind::KvSend, QueueKind::HostSend};
     const int slice = k;
-    const int write = b.queue(QueueKind::MemWrite, slice), read = b.queue(QueueKind::MemRead, slice);
+    const int write = b.queue(QueueKind::MemWrite, slice),
+              read = b.queue(QueueKind::MemRead, slice);
     const int offset = target.queues[static_cast<size_t>(write)].slice;
     const auto far = static_cast<uint64_t>(distance(b.position(write), target.port_position));
     const uint32_t stream = 4;

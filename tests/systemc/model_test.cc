@@ -1,0 +1,88 @@
+// A whole model on the emulator in the SystemC platform: no frozen edge with ideal memory, the same
+// bits and machine cycles with any other, and what late memory costs.
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <cstdio>
+
+#include "emulator/systemc_device.h"
+#include "tests/executors/play_model.h"
+
+namespace pianola::test {
+namespace {
+
+constexpr int kTokens = 4;
+
+class SystemcModel : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (model_is_missing(nursery_path())) GTEST_SKIP() << nursery_path() << " is not there";
+    const Model model = must(import_model(nursery_path()));
+    roll_.emplace(compile_verified(model.graph, "sim16"));
+    Player player("emulator", *roll_);
+    expected_ = generate(player.engine(), nursery_prompt(), kTokens);
+  }
+
+  // Edges frozen after the first cycles of all launches.
+  uint64_t frozen_with(const MemoryTiming& timing, const char* what) {
+    const auto device =
+        make_systemc_device({.build = {}, .core = SystemcCore::Emulator, .timing = timing});
+    const Status loaded = device->load(*roll_, 1);
+    EXPECT_TRUE(loaded.ok());
+    Engine engine = must(Engine::create(*roll_, *device));
+    const auto start = std::chrono::steady_clock::now();
+    const Generation found = generate(engine, nursery_prompt(), kTokens);
+    const double seconds =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    EXPECT_EQ(found.ids, expected_.ids) << what;
+    EXPECT_TRUE(same_bits(expected_.logits, found.logits)) << what;
+    uint64_t cycles = 0, frozen = 0, frozen_after_first = 0;
+    for (const LaunchRecord& launch : engine.launches()) {
+      EXPECT_EQ(launch.cycles, launch.predicted_cycles) << what;
+      cycles += launch.cycles;
+      frozen += launch.frozen_cycles;
+      frozen_after_first += launch.frozen_after_first;
+    }
+    std::printf(
+        "%-12s %llu machine cycles, %llu frozen, %llu of them after the first; %.2f Medges/s\n",
+        what, static_cast<unsigned long long>(cycles), static_cast<unsigned long long>(frozen),
+        static_cast<unsigned long long>(frozen_after_first),
+        static_cast<double>(cycles + frozen) * 1e-6 / seconds);
+    return frozen_after_first;
+  }
+
+  std::optional<Roll> roll_;
+  Generation expected_;
+};
+
+TEST_F(SystemcModel, IsNotFrozenByIdealMemory) {
+  EXPECT_EQ(frozen_with({}, "ideal"), 0u);
+  MemoryTiming far;
+  far.latency_cycles = 500;
+  EXPECT_EQ(frozen_with(far, "far"), 0u);
+}
+
+TEST_F(SystemcModel, IsFrozenByLateMemoryAndStaysTheSame) {
+  MemoryTiming jitter;
+  jitter.jitter_cycles = 20;
+  EXPECT_GT(frozen_with(jitter, "jitter"), 0u);
+  MemoryTiming half;
+  half.efficiency = 0.5;
+  EXPECT_GT(frozen_with(half, "half rate"), 0u);
+  frozen_with(ddr4_timing(roll_->target.clock_mhz), "DDR4-2400");
+}
+
+TEST_F(SystemcModel, GoesOnWhenAPortThatWasStarvedIsFedAgain) {
+  for (const PlatformPort port : {PlatformPort::Tape, PlatformPort::KvRead, PlatformPort::Words,
+                                  PlatformPort::KvWrite, PlatformPort::HostSend}) {
+    MemoryTiming timing;
+    timing.starved = port;
+    timing.starve_first = 3000;
+    timing.starve_cycles = 2'000'000;
+    const std::string what = "port " + std::to_string(static_cast<int>(port));
+    EXPECT_GT(frozen_with(timing, what.c_str()), 1'000'000u) << what;
+  }
+}
+
+}  // namespace
+}  // namespace pianola::test
