@@ -61,7 +61,7 @@ TEST(RandomProgram, CoversTheInstructionSet) {
   const std::vector<Target> targets = all_targets();
   for (const Target& target : targets) {
     std::set<uint32_t> queues;
-    for (uint64_t seed = 100; seed < 160; ++seed) {
+    for (uint64_t seed = 100; seed < 500; ++seed) {
       const Roll roll = test::write_random_program(target, seed);
       for (const Word& word : roll.words) {
         const Header header = decode_header(word);
