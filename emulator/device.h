@@ -1,5 +1,5 @@
 // One interface for everything that can play a roll: the emulator, the naive interpreter, the
-// Verilated core, the SystemC platform, a board. All pass one contract suite (tests/contract).
+// Verilated core, the SystemC platform, a board. All pass one contract suite (tests/executors).
 //
 // What persists between launches: MEM (named regions of the roll are all a roll may rely on) and the
 // KV region. Everything else starts undefined at each launch.
