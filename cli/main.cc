@@ -6,6 +6,8 @@
 int main(int argc, char** argv) {
   CLI::App app{"Pianola: language models as static schedules, played to the cycle"};
   app.require_subcommand(1);
+  // Of an option given twice the last one counts, so that scripts can be given other values.
+  app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   pianola::Action chosen;
   pianola::add_compile_command(app, chosen);
   pianola::add_run_command(app, chosen);
