@@ -1,9 +1,11 @@
 #include "cli/executors.h"
 
-#include <charconv>
+#include <algorithm>
+#include <array>
 #include <cstdio>
 #include <string_view>
 
+#include "cli/parse_number.h"
 #include "cli/progress.h"
 #include "emulator/emulator.h"
 #include "emulator/lockstep.h"
@@ -12,11 +14,6 @@
 
 namespace pianola {
 namespace {
-
-bool parse_number(std::string_view text, uint64_t& value) {
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  return error == std::errc() && end == text.data() + text.size();
-}
 
 std::unique_ptr<Device> make_rtl(BuildRtlOptions build, const ExecutorOptions& options) {
   RtlDeviceOptions rtl;
@@ -29,7 +26,8 @@ std::unique_ptr<Device> make_rtl(BuildRtlOptions build, const ExecutorOptions& o
     };
     rtl.on_injected = [](std::string_view bit, uint64_t cycle) {
       std::fprintf(stderr, "fault injection: flipped %.*s before machine cycle %llu\n",
-                   static_cast<int>(bit.size()), bit.data(), static_cast<unsigned long long>(cycle));
+                   static_cast<int>(bit.size()), bit.data(),
+                   static_cast<unsigned long long>(cycle));
     };
   }
   return make_lockstep_device(std::move(rtl));
@@ -39,16 +37,19 @@ std::unique_ptr<Device> make_rtl(BuildRtlOptions build, const ExecutorOptions& o
 
 Result<FaultInjection> parse_fault(std::string_view text) {
   FaultInjection fault;
-  const size_t colon = text.find(':');
-  const bool good = parse_number(text.substr(0, colon), fault.cycle) &&
-                    (colon == std::string_view::npos ||
-                     parse_number(text.substr(colon + 1), fault.seed));
-  if (good) return fault;
+  if (parse_numbers(text, fault.cycle, fault.seed)) return fault;
   return Error{ErrorCode::InvalidArgument,
                "expected CYCLE or CYCLE:SEED, got '" + std::string(text) + "'", "--inject-fault"};
 }
 
-Result<std::unique_ptr<Device>> make_executor(const Roll& roll, const ExecutorOptions& options) {
+Status check_executor_options(const ExecutorOptions& options) {
+  constexpr std::array<std::string_view, 5> kNames = {"emulator", "naive", "rtl", "systemc",
+                                                      "reference"};
+  if (std::find(kNames.begin(), kNames.end(), options.name) == kNames.end()) {
+    return Error{ErrorCode::InvalidArgument,
+                 "unknown executor; expected emulator, naive, rtl, systemc or reference",
+                 "executor " + options.name};
+  }
   if (options.lockstep && options.name != "rtl") {
     return Error{ErrorCode::InvalidArgument,
                  "--lockstep compares the RTL with the emulator; use it with --executor rtl",
@@ -59,6 +60,17 @@ Result<std::unique_ptr<Device>> make_executor(const Roll& roll, const ExecutorOp
                  "--inject-fault tests what lockstep finds; use it with --executor rtl --lockstep",
                  "executor " + options.name};
   }
+  if (options.systemc.given() && options.name != "systemc") {
+    return Error{ErrorCode::InvalidArgument,
+                 "--systemc-core, --memory, --memory-latency, --jitter and --starve describe the "
+                 "SystemC platform; use them with --executor systemc",
+                 "executor " + options.name};
+  }
+  TRY_STATUS(read_systemc_settings(options.systemc, 1));
+  return Ok{};
+}
+
+Result<std::unique_ptr<Device>> make_executor(const Roll& roll, const ExecutorOptions& options) {
   // A core with waveforms is built only when a launch differs: this outlives the function.
   const auto progress =
       std::make_shared<Progress>("building the core of " + roll.target.name, "steps");
@@ -72,13 +84,11 @@ Result<std::unique_ptr<Device>> make_executor(const Roll& roll, const ExecutorOp
   } else if (options.name == "rtl") {
     device = make_rtl(std::move(build), options);
   } else if (options.name == "systemc") {
-    SystemcOptions systemc;
-    systemc.build = build;
+    TRY(SystemcOptions systemc, read_systemc_settings(options.systemc, roll.target.clock_mhz));
+    systemc.build = std::move(build);
     device = make_systemc_device(std::move(systemc));
   } else {
-    return Error{ErrorCode::InvalidArgument,
-                 "unknown executor; expected emulator, naive, rtl or systemc (or reference, which "
-                 "takes models only)",
+    return Error{ErrorCode::InvalidArgument, "has no device that could play a roll",
                  "executor " + options.name};
   }
   TRY_STATUS(device->load(roll, options.poison));

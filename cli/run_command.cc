@@ -80,19 +80,19 @@ Status generate(const RunOptions& options, const Tokenizer& tokenizer, const Ext
     next = {id};
   }
   show(stream.flush());
-  out.seconds =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  out.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return Ok{};
 }
 
 void print_summary(const RunOptions& options, const std::string& target, double clock_mhz,
                    const Generation& g) {
   std::printf("\n");
-  uint64_t cycles = 0, predicted = 0, frozen = 0;
+  uint64_t cycles = 0, predicted = 0, frozen = 0, frozen_after_first = 0;
   for (const LaunchRecord& launch : g.launches) {
     cycles += launch.cycles;
     predicted += launch.predicted_cycles;
     frozen += launch.frozen_cycles;
+    frozen_after_first += launch.frozen_after_first;
   }
   const double rate = static_cast<double>(g.ids.size()) / g.seconds;
   std::fprintf(stderr, "%zu + %zu tokens on %s: %.2f s, %.1f tokens/s", g.prompt_ids.size(),
@@ -102,14 +102,15 @@ void print_summary(const RunOptions& options, const std::string& target, double 
     return;
   }
   const double machine_seconds = static_cast<double>(cycles) / (clock_mhz * 1e6);
-  std::fprintf(stderr,
-               "\n%s: %llu machine cycles in %zu launches (predicted %llu), %llu frozen; at %.0f "
-               "MHz %.1f tokens/s; simulated at %.3f Mcycles/s, %.1f MMAC/s\n",
-               target.c_str(), static_cast<unsigned long long>(cycles), g.launches.size(),
-               static_cast<unsigned long long>(predicted), static_cast<unsigned long long>(frozen),
-               clock_mhz, static_cast<double>(g.ids.size()) / machine_seconds,
-               static_cast<double>(cycles) / g.seconds / 1e6,
-               static_cast<double>(g.macs) / g.seconds / 1e6);
+  std::fprintf(
+      stderr,
+      "\n%s: %llu machine cycles in %zu launches (predicted %llu), %llu frozen, %llu of "
+      "them after the first; at %.0f MHz %.1f tokens/s; simulated at %.3f Mcycles/s, %.1f MMAC/s\n",
+      target.c_str(), static_cast<unsigned long long>(cycles), g.launches.size(),
+      static_cast<unsigned long long>(predicted), static_cast<unsigned long long>(frozen),
+      static_cast<unsigned long long>(frozen_after_first), clock_mhz,
+      static_cast<double>(g.ids.size()) / machine_seconds,
+      static_cast<double>(cycles) / g.seconds / 1e6, static_cast<double>(g.macs) / g.seconds / 1e6);
 }
 
 void print_json(const RunOptions& options, const std::string& target, const Generation& g) {
@@ -119,7 +120,8 @@ void print_json(const RunOptions& options, const std::string& target, const Gene
   json["prompt_ids"] = g.prompt_ids;
   json["ids"] = g.ids;
   json["text"] = g.text;
-  for (const char* key : {"entries", "predicted_cycles", "cycles", "frozen_cycles"}) {
+  for (const char* key :
+       {"entries", "predicted_cycles", "cycles", "frozen_cycles", "frozen_after_first"}) {
     json[key] = nlohmann::ordered_json::array();
   }
   for (const LaunchRecord& launch : g.launches) {
@@ -127,6 +129,7 @@ void print_json(const RunOptions& options, const std::string& target, const Gene
     json["predicted_cycles"].push_back(launch.predicted_cycles);
     json["cycles"].push_back(launch.cycles);
     json["frozen_cycles"].push_back(launch.frozen_cycles);
+    json["frozen_after_first"].push_back(launch.frozen_after_first);
   }
   json["macs"] = g.macs;
   json["seconds"] = g.seconds;
@@ -179,13 +182,8 @@ Status run(RunOptions options) {
     return Error{ErrorCode::InvalidArgument,
                  "expected at least 1 token, got " + std::to_string(options.tokens), "-n"};
   }
-  if (options.executor.name == "reference") {
-    if (options.executor.fault) {
-      return Error{ErrorCode::InvalidArgument, "the float reference has no state to flip",
-                   "--inject-fault"};
-    }
-    return run_reference(options);
-  }
+  TRY_STATUS(check_executor_options(options.executor));
+  if (options.executor.name == "reference") return run_reference(options);
   TRY(CompiledInput input, open_input(options.input));
   Generation g;
   TRY(g.prompt_ids, encode_prompt(options, input.tokenizer));
@@ -233,18 +231,19 @@ void add_run_command(CLI::App& app, Action& chosen) {
   add_input_options(*command, o->input);
   command->add_option("-p,--prompt", o->prompt, "the text to continue");
   command->add_option("-n,--tokens", o->tokens, "tokens to generate")->capture_default_str();
-  command
-      ->add_option("--executor", o->executor.name, "emulator, naive, rtl, systemc or reference")
+  command->add_option("--executor", o->executor.name, "emulator, naive, rtl, systemc or reference")
       ->capture_default_str();
   command->add_flag("--lockstep", o->executor.lockstep,
                     "rtl: compare every stream drive with the emulator's");
-  command->add_option("--inject-fault", o->fault,
-                      "CYCLE or CYCLE:SEED, a test of lockstep: flips a random bit of the core's state "
-                      "before that machine cycle of the first launch; fails if that is found");
+  command->add_option(
+      "--inject-fault", o->fault,
+      "CYCLE or CYCLE:SEED, a test of lockstep: flips a random bit of the core's state "
+      "before that machine cycle of the first launch; fails if that is found");
   command
       ->add_option("--waveform", o->waveform,
                    "lockstep: the FST file that shows the cycles around the first difference")
       ->capture_default_str();
+  add_systemc_options(*command, o->executor.systemc);
   command->add_option("--temperature", o->sampler.temperature, "0: greedy")->capture_default_str();
   command->add_option("--top-k", o->sampler.top_k, "0: all")->capture_default_str();
   command->add_option("--top-p", o->sampler.top_p)->capture_default_str();

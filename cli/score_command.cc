@@ -111,10 +111,11 @@ class LogitsWriter {
 struct Score {
   uint64_t tokens = 0;
   double nll = 0;
+  std::vector<LaunchRecord> launches;  // none by the float reference
 };
 
-Result<Score> score_all(const ScoreOptions& options,
-                        const std::vector<std::vector<int>>& sequences, size_t vocabulary,
+Result<Score> score_all(const ScoreOptions& options, const std::vector<std::vector<int>>& sequences,
+                        size_t vocabulary,
                         const std::function<Result<Logits>(std::span<const int>)>& evaluate) {
   LogitsWriter writer(options.output);
   TRY_STATUS(writer.open());
@@ -147,9 +148,18 @@ Result<Score> score_all(const ScoreOptions& options,
 
 void print(const ScoreOptions& options, const Score& score) {
   const double perplexity = std::exp(score.nll);
+  uint64_t cycles = 0, frozen = 0;
+  for (const LaunchRecord& launch : score.launches) {
+    cycles += launch.cycles;
+    frozen += launch.frozen_cycles;
+  }
   if (!options.json) {
     std::printf("%llu tokens, nll %.6f nats, perplexity %.6f\n",
                 static_cast<unsigned long long>(score.tokens), score.nll, perplexity);
+    if (score.launches.empty()) return;
+    std::fprintf(stderr, "%llu machine cycles in %zu launches, %llu frozen\n",
+                 static_cast<unsigned long long>(cycles), score.launches.size(),
+                 static_cast<unsigned long long>(frozen));
     return;
   }
   nlohmann::ordered_json json;
@@ -157,6 +167,10 @@ void print(const ScoreOptions& options, const Score& score) {
   json["tokens"] = score.tokens;
   json["nll"] = score.nll;
   json["perplexity"] = perplexity;
+  if (!score.launches.empty()) {
+    json["cycles"] = cycles;
+    json["frozen_cycles"] = frozen;
+  }
   std::printf("%s\n", json.dump(2).c_str());
 }
 
@@ -168,21 +182,22 @@ Status score_reference(const ScoreOptions& options,
   }
   TRY(Model model, import_model(options.input.path));
   FloatReference reference(model.graph);
-  TRY(Score score,
-      score_all(options, sequences, model.graph.facts.vocab,
-                [&](std::span<const int> ids) -> Result<Logits> {
-                  const Eigen::MatrixXf all = reference.logits(ids);
-                  Logits rows;
-                  for (Eigen::Index t = 0; t < all.cols(); ++t) {
-                    rows.emplace_back(all.col(t).data(), all.col(t).data() + all.rows());
-                  }
-                  return rows;
-                }));
+  TRY(Score score, score_all(options, sequences, model.graph.facts.vocab,
+                             [&](std::span<const int> ids) -> Result<Logits> {
+                               const Eigen::MatrixXf all = reference.logits(ids);
+                               Logits rows;
+                               for (Eigen::Index t = 0; t < all.cols(); ++t) {
+                                 rows.emplace_back(all.col(t).data(),
+                                                   all.col(t).data() + all.rows());
+                               }
+                               return rows;
+                             }));
   print(options, score);
   return Ok{};
 }
 
 Status score(ScoreOptions options) {
+  TRY_STATUS(check_executor_options(options.executor));
   TRY(std::vector<std::vector<int>> sequences, read_ids(options.ids_file));
   if (options.executor.name == "reference") return score_reference(options, sequences);
   size_t longest = 0;
@@ -206,6 +221,7 @@ Status score(ScoreOptions options) {
                   TRY_STATUS(engine.rewind(0));
                   return engine.extend(ids);
                 }));
+  result.launches = engine.launches();
   print(options, result);
   return Ok{};
 }
@@ -213,16 +229,15 @@ Status score(ScoreOptions options) {
 }  // namespace
 
 void add_score_command(CLI::App& app, Action& chosen) {
-  CLI::App* command =
-      app.add_subcommand("score", "perplexity and logits of given token ids");
+  CLI::App* command = app.add_subcommand("score", "perplexity and logits of given token ids");
   auto o = std::make_shared<ScoreOptions>();
   add_input_options(*command, o->input);
   command->add_option("--ids-file", o->ids_file, "a line of ids per sequence")->required();
   command->add_option("-o,--output", o->output,
                       "float32 logits, [ids][vocabulary]: row p follows id p of its line");
-  command
-      ->add_option("--executor", o->executor.name, "emulator, naive, rtl, systemc or reference")
+  command->add_option("--executor", o->executor.name, "emulator, naive, rtl, systemc or reference")
       ->capture_default_str();
+  add_systemc_options(*command, o->executor.systemc);
   command->add_flag("--json", o->json, "one JSON object instead of text");
   command->callback([&chosen, o] { chosen = [o] { return score(*o); }; });
 }

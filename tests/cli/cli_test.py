@@ -91,7 +91,7 @@ class Run(Case):
     def test_json_holds_what_is_promised(self):
         result = json.loads(self.succeed("run", MODEL, "-p", "Once upon a time", "-n", 8, "--json"))
         for key in ("prompt_ids", "ids", "text", "predicted_cycles", "cycles", "frozen_cycles",
-                    "executor", "target"):
+                    "frozen_after_first", "executor", "target"):
             self.assertIn(key, result)
         self.assertEqual(result["executor"], "emulator")
         self.assertEqual(result["target"], "sim16")
@@ -132,6 +132,95 @@ class Run(Case):
 
     def test_ends_with_a_message_where_the_context_ends(self):
         self.fail_with(["context"], "run", self.roll(), "-p", "Once", "-n", 200, "--ignore-eos")
+
+
+class Systemc(Case):
+    """The SystemC platform, with the emulator as its core: no Verilated core has to be built."""
+
+    PLATFORM = ("--executor", "systemc", "--systemc-core", "emulator")
+
+    def setUp(self):
+        super().setUp()
+        self.model = self.roll()
+
+    def play(self, *options):
+        done = run("run", self.model, "-p", "Once upon a time", "-n", 4, "--json", *options)
+        if "this build has no SystemC" in done.stderr:
+            self.skipTest("the build has no SystemC")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return json.loads(done.stdout)
+
+    def test_memory_changes_nothing_but_frozen_cycles(self):
+        expected = self.play("--executor", "emulator")
+        self.assertEqual(sum(expected["frozen_cycles"]), 0)
+
+        def late(*options):
+            result = self.play(*self.PLATFORM, *options)
+            for key in ("prompt_ids", "ids", "text", "entries", "cycles"):
+                self.assertEqual(result[key], expected[key], options)
+            for all_frozen, after in zip(result["frozen_cycles"], result["frozen_after_first"]):
+                self.assertLessEqual(after, all_frozen)
+            return sum(result["frozen_cycles"]), sum(result["frozen_after_first"])
+
+        ideal, after_first = late()
+        self.assertEqual(after_first, 0)
+        self.assertEqual(late("--memory", "ideal"), (ideal, 0))
+        far, after_first = late("--memory-latency", 500)
+        self.assertGreater(far, ideal)
+        self.assertEqual(after_first, 0)
+        for options in (("--jitter", 20), ("--jitter", "20:7"), ("--memory", "ddr4")):
+            frozen, after_first = late(*options)
+            self.assertGreater(frozen, ideal, options)
+            self.assertGreater(after_first, 0, options)
+        for port in ("tape.recv", "kv.recv", "words", "kv.send", "host.send"):
+            self.assertGreater(late("--starve", port)[1], 100_000, port)
+        late("--starve", "host.recv", "--memory", "ddr4", "--memory-latency", 30, "--jitter", 3)
+
+    def test_jitter_depends_on_the_seed_alone(self):
+        def frozen(jitter):
+            return self.play(*self.PLATFORM, "--jitter", jitter)["frozen_cycles"]
+        self.assertEqual(frozen("20"), frozen("20:1"))
+        self.assertNotEqual(frozen("20:1"), frozen("20:2"))
+
+    def test_summary_says_how_many_cycles_were_frozen(self):
+        result = self.play(*self.PLATFORM, "--jitter", 20)
+        done = run("run", self.model, "-p", "Once upon a time", "-n", 4, *self.PLATFORM,
+                   "--jitter", 20)
+        self.assertIn(f"{sum(result['frozen_cycles'])} frozen, {sum(result['frozen_after_first'])}",
+                      done.stderr)
+
+    def test_score_takes_the_same_options(self):
+        ids = self.path / "ids.txt"
+        ids.write_text("1022 510 511 258 407 11 411 283\n")
+        arguments = ("score", self.model, "--ids-file", ids, "--json")
+        expected = json.loads(self.succeed(*arguments))
+        self.play(*self.PLATFORM)
+        late = json.loads(self.succeed(*arguments, *self.PLATFORM, "--jitter", 20))
+        for key in ("tokens", "nll", "cycles"):
+            self.assertEqual(late[key], expected[key])
+        self.assertEqual(expected["frozen_cycles"], 0)
+        self.assertGreater(late["frozen_cycles"], 0)
+
+    def test_refuses_bad_values_and_other_executors(self):
+        for option, value in (("--systemc-core", "magic"), ("--memory", "sram"), ("--jitter", "x"),
+                              ("--jitter", "5:"), ("--starve", "mem.read")):
+            self.fail_with([option, value], "run", self.model, "-p", "a", "--executor", "systemc",
+                           option, value)
+        self.fail_with(["tape.recv", "host.send"], "run", self.model, "-p", "a", "--executor",
+                       "systemc", "--starve", "tape")
+        self.play(*self.PLATFORM)
+        self.fail_with(["latency_cycles"], "run", self.model, "-p", "a", *self.PLATFORM,
+                       "--memory-latency", 2_000_000)
+        ids = self.path / "ids.txt"
+        ids.write_text("1022 510\n")
+        for option, value in (("--systemc-core", "rtl"), ("--memory", "ideal"), ("--jitter", 1),
+                              ("--memory-latency", 0), ("--starve", "words")):
+            for executor in ("emulator", "naive", "rtl", "reference"):
+                refused = [option, "--executor systemc", "executor " + executor]
+                self.fail_with(refused, "run", MODEL, "-p", "a", "--executor", executor, option,
+                               value)
+                self.fail_with(refused, "score", MODEL, "--ids-file", ids, "--executor", executor,
+                               option, value)
 
 
 class Score(Case):
