@@ -6,6 +6,8 @@ target_sources(pianola_isa PRIVATE
   assembly_line.cc
   check_roll.cc
   disassemble.cc
+  find_target.cc
+  parse_target.cc
   roll.cc
   roll_metadata.cc
   target.cc

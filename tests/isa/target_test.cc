@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -290,6 +291,28 @@ TEST(LoadTarget, LooksFirstWhereTheEnvironmentSays) {
   EXPECT_CONTAINS(renamed.error().message,
                   "expected name = \"mine\" like the file, got \"small16\"");
   EXPECT_TRUE(load_target("duo16").ok());  // the shipped ones are still found
+  unsetenv("PIANOLA_TARGETS");
+  std::filesystem::remove_all(folder);
+}
+
+TEST(TargetNames, AreThoseOfAllFoldersThatCanBeRead) {
+  const auto folder =
+      std::filesystem::path(testing::TempDir()) / ("names" + std::to_string(getpid()));
+  std::filesystem::create_directory(folder);
+  std::ofstream(folder / "mine.toml") << small16_text();
+  std::ofstream(folder / "mine.txt") << "";
+  setenv("PIANOLA_TARGETS", folder.c_str(), 1);
+  const auto names = target_names();
+  ASSERT_TRUE(names.ok());
+  EXPECT_EQ(std::count(names->begin(), names->end(), "mine"), 1);
+  EXPECT_EQ(std::count(names->begin(), names->end(), "sim16"), 1);
+  EXPECT_TRUE(std::is_sorted(names->begin(), names->end()));
+  for (const auto& bad : {folder / "mine.toml", folder / "absent"}) {
+    setenv("PIANOLA_TARGETS", bad.c_str(), 1);
+    const auto others = target_names();
+    ASSERT_TRUE(others.ok()) << bad;
+    EXPECT_EQ(others->size() + 1, names->size()) << bad;
+  }
   unsetenv("PIANOLA_TARGETS");
   std::filesystem::remove_all(folder);
 }
