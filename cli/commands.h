@@ -17,6 +17,8 @@ void add_run_command(CLI::App& app, Action& chosen);
 void add_score_command(CLI::App& app, Action& chosen);
 void add_inspect_command(CLI::App& app, Action& chosen);
 void add_assembly_commands(CLI::App& app, Action& chosen);
+void add_plan_command(CLI::App& app, Action& chosen);
+void add_make_model_command(CLI::App& app, Action& chosen);
 void add_verify_command(CLI::App& app, Action& chosen);
 void add_trace_command(CLI::App& app, Action& chosen);
 void add_target_commands(CLI::App& app, Action& chosen);

@@ -13,6 +13,8 @@ int main(int argc, char** argv) {
   pianola::add_run_command(app, chosen);
   pianola::add_score_command(app, chosen);
   pianola::add_inspect_command(app, chosen);
+  pianola::add_plan_command(app, chosen);
+  pianola::add_make_model_command(app, chosen);
   pianola::add_assembly_commands(app, chosen);
   pianola::add_verify_command(app, chosen);
   pianola::add_trace_command(app, chosen);

@@ -51,7 +51,23 @@ struct Built {
   Entry entry;
   std::vector<Word> words;
   std::vector<PersistentRegion> persistent;
+  std::vector<std::array<int, 2>> words_used;
 };
+
+// By slice and bank: the words below the highest that an array takes.
+std::vector<std::array<int, 2>> words_used(const VectorProgram& program, const Target& target) {
+  const std::vector<std::array<int, 4>> homes = homes_of(target);
+  std::vector<std::array<int, 2>> used(target.slices(), {0, 0});
+  for (const Array& array : program.arrays) {
+    if (array.address < 0) continue;
+    const int end = array.address - array.bank * target.words_per_slice / 2 + array.vectors;
+    for (int i = 0; i < array.streams * array.copies; ++i) {
+      int& words = used[homes[array.home][array.slice + i]][array.bank];
+      words = std::max(words, end);
+    }
+  }
+  return used;
+}
 
 std::vector<PersistentRegion> persistent_regions(const VectorProgram& program,
                                                  const Target& target) {
@@ -85,6 +101,7 @@ Result<Built> build_entry(const QuantizedGraph& graph, const Target& target,
   TRY(EncodedEntry encoded, schedule_program(lowered.program, target));
   Built built;
   built.persistent = persistent_regions(lowered.program, target);
+  built.words_used = words_used(lowered.program, target);
   built.words = std::move(encoded.words);
   Entry& entry = built.entry;
   entry.kind = shape.kind;
@@ -144,8 +161,15 @@ Result<std::vector<Built>> build_entries(const QuantizedGraph& graph, const Targ
   return built;
 }
 
-Result<Compilation> compile_context(const Graph& graph, const Target& target,
-                                    const CompileOptions& options, int context) {
+// Everything about a model but the bytes of its file.
+struct Composition {
+  QuantizedGraph graph;
+  DataTape tape;
+  std::vector<Built> entries;
+};
+
+Result<Composition> compose(const Graph& graph, const Target& target,
+                            const CompileOptions& options, int context) {
   QuantizeOptions quantize;
   quantize.weights = options.weights;
   quantize.context = (context + target.lanes - 1) / target.lanes * target.lanes;
@@ -154,23 +178,45 @@ Result<Compilation> compile_context(const Graph& graph, const Target& target,
   DataTape tape = build_data_tape(quantized, target);
   const std::vector<EntryShape> shapes = entry_shapes(quantized, target, options);
   TRY(std::vector<Built> built, build_entries(quantized, target, shapes, tape, options));
+  return Composition{std::move(quantized), std::move(tape), std::move(built)};
+}
 
+// The longest context that fits, if the options leave it open.
+Result<Composition> compose(const Graph& graph, const Target& target,
+                            const CompileOptions& options) {
+  if (options.context > 0) return compose(graph, target, options, options.context);
+  int context = default_context(graph, target);
+  while (true) {
+    Result<Composition> result = compose(graph, target, options, context);
+    const int half = context / 2 / target.lanes * target.lanes;
+    if (result.ok() || result.error().code != ErrorCode::OutOfRange || half < kSmallestBucket) {
+      return result;
+    }
+    context = half;
+  }
+}
+
+}  // namespace
+
+Result<Compilation> compile_model(const Graph& graph, const Target& target,
+                                  const CompileOptions& options) {
+  TRY(Composition composition, compose(graph, target, options));
   Compilation out;
-  out.notes = quantized.notes;
+  out.notes = std::move(composition.graph.notes);
   Roll& roll = out.roll;
   roll.target = target;
   roll.metadata.target_name = target.name;
   roll.metadata.target_text = canonical_text(target);
-  roll.metadata.model = quantized.model;
-  roll.metadata.kv_vectors = kv_region_vectors(quantized, target);
-  roll.metadata.persistent = built.front().persistent;
-  for (Built& b : built) {
+  roll.metadata.model = composition.graph.model;
+  roll.metadata.kv_vectors = kv_region_vectors(composition.graph, target);
+  roll.metadata.persistent = composition.entries.front().persistent;
+  for (Built& b : composition.entries) {
     CHECK(b.persistent.size() == roll.metadata.persistent.size());
     b.entry.first_word = roll.owned_words.size();
     roll.owned_words.insert(roll.owned_words.end(), b.words.begin(), b.words.end());
     roll.metadata.entries.push_back(std::move(b.entry));
   }
-  roll.owned_data = std::move(tape.bytes);
+  roll.owned_data = std::move(composition.tape.bytes);
   roll.owned_tokenizer.assign(options.tokenizer.begin(), options.tokenizer.end());
   roll.words = roll.owned_words;
   roll.data = roll.owned_data;
@@ -178,7 +224,26 @@ Result<Compilation> compile_context(const Graph& graph, const Target& target,
   return out;
 }
 
-}  // namespace
+Result<Plan> plan_model(const Graph& graph, const Target& target, const CompileOptions& options) {
+  TRY(Composition composition, compose(graph, target, options));
+  Plan plan;
+  plan.model = composition.graph.model;
+  plan.notes = std::move(composition.graph.notes);
+  plan.data_vectors = composition.tape.vectors;
+  plan.kv_vectors = kv_region_vectors(composition.graph, target);
+  plan.persistent = composition.entries.front().persistent;
+  plan.words_used.assign(target.slices(), {0, 0});
+  for (Built& b : composition.entries) {
+    for (size_t slice = 0; slice < plan.words_used.size(); ++slice) {
+      for (int bank : {0, 1}) {
+        int& words = plan.words_used[slice][bank];
+        words = std::max(words, b.words_used[slice][bank]);
+      }
+    }
+    plan.entries.push_back(std::move(b.entry));
+  }
+  return plan;
+}
 
 int default_context(const Graph& graph, const Target& target) {
   const int most = std::min<int>(kDefaultContextMax, static_cast<int>(graph.facts.context_max));
@@ -192,21 +257,6 @@ std::vector<int> context_buckets(int context, int lanes) {
   }
   if (buckets.empty()) buckets = {context};
   return buckets;
-}
-
-Result<Compilation> compile_model(const Graph& graph, const Target& target,
-                                  const CompileOptions& options) {
-  if (options.context > 0) return compile_context(graph, target, options, options.context);
-  // The longest context that fits.
-  int context = default_context(graph, target);
-  while (true) {
-    Result<Compilation> result = compile_context(graph, target, options, context);
-    const int half = context / 2 / target.lanes * target.lanes;
-    if (result.ok() || result.error().code != ErrorCode::OutOfRange || half < kSmallestBucket) {
-      return result;
-    }
-    context = half;
-  }
 }
 
 }  // namespace pianola

@@ -2,7 +2,9 @@
 // are made in parallel; the roll does not depend on how many threads there are.
 #pragma once
 
+#include <array>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <span>
 #include <string>
@@ -32,6 +34,21 @@ struct Compilation {
 // Errors: Unsupported (the model has parts that cannot be compiled), OutOfRange (does not fit).
 Result<Compilation> compile_model(const Graph& graph, const Target& target,
                                   const CompileOptions& options);
+
+// What a compilation would give, without the weights: entries with their exact cycles, and what is
+// taken of each memory. The schedule does not depend on weights, so a graph of dimensions alone will do.
+struct Plan {
+  RollModel model;
+  std::vector<Entry> entries;
+  std::vector<PersistentRegion> persistent;
+  std::vector<std::array<int, 2>> words_used;  // by slice and bank, at most at any time in any entry
+  uint64_t data_vectors = 0;                   // of the data tape
+  uint64_t kv_vectors = 0;                     // of the KV region
+  std::vector<std::string> notes;
+};
+
+// Errors as of compile_model.
+Result<Plan> plan_model(const Graph& graph, const Target& target, const CompileOptions& options);
 
 // The positions that a context of 0 stands for, and the buckets of a context, ascending.
 int default_context(const Graph& graph, const Target& target);

@@ -270,6 +270,9 @@ module mem_slice #(
     if (read_issue_i || write_issue_i || undefined_word) begin
       fault_o[pianola_pkg::RuleBankConflict] =
           read_issue_i && write_issue_i && (read_bank == write_bank);
+      // With mem_write at 1, the writes that a read may not yet see are those of its own cycle.
+      fault_o[pianola_pkg::RuleMemoryHazard] =
+          read_issue_i && write_issue_i && (read_sum == write_sum);
       fault_o[pianola_pkg::RuleAddressRange] = read_range_fault || write_range_fault;
       fault_o[pianola_pkg::RuleStreamUndefined] = read_undefined_fault || write_undefined_fault;
       fault_o[pianola_pkg::RuleIllegalEncoding] = read_illegal_fault || write_illegal_fault;

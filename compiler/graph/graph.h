@@ -164,6 +164,7 @@ struct Graph {
   std::vector<Tensor> tensors;
   std::vector<Value> values;  // [0] is the token ids
   std::vector<Node> nodes;    // topological order
+  bool dimensions_only = false;  // tensors have shapes but no storage
 
   const Tensor& tensor(TensorId id) const {
     CHECK(index(id) < tensors.size());

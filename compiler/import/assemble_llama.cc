@@ -51,6 +51,7 @@ class Assembler {
     }
     const bool countable = problems_.malformed.empty();
     graph_ = empty_graph(facts);
+    graph_.dimensions_only = source_.dimensions_only;
     if (countable) build();
     check_leftovers(countable);
     if (!problems_.none()) return problems_.to_error(where);

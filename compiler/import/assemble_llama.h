@@ -55,6 +55,7 @@ struct LlamaSource {
   ModelFacts facts;  // vocab 0: take it from the embedding
   LlamaNames names;
   SourceTensors tensors;
+  bool dimensions_only = false;   // tensors without bytes
   bool interleaved_rope = false;  // q and k rows pair 2i with 2i + 1 (GGUF)
 };
 

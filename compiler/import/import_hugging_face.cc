@@ -1,6 +1,7 @@
 #include "compiler/import/import_hugging_face.h"
 
 #include <algorithm>
+#include <array>
 #include <optional>
 #include <utility>
 
@@ -184,7 +185,53 @@ SourceTensor describe(const SafetensorsTensor& tensor) {
   return source;
 }
 
+// What a file of these dimensions would hold.
+SourceTensors tensors_of(const ModelFacts& facts) {
+  SourceTensors tensors;
+  const auto add = [&](std::string name, std::size_t rows, std::size_t cols) {
+    tensors[std::move(name)] = {rows == 1 ? std::size_t{1} : 2, rows, cols, DType::BF16, "BF16", {}};
+  };
+  add(std::string(kNames.embedding), facts.vocab, facts.hidden);
+  add(std::string(kNames.final_norm), 1, facts.hidden);
+  if (!facts.tied_embedding) add(std::string(kNames.head), facts.vocab, facts.hidden);
+  const std::size_t q = facts.heads * facts.head_dim, kv = facts.kv_heads * facts.head_dim;
+  const std::array<std::array<std::size_t, 2>, kLlamaParts> shapes = {
+      {{1, facts.hidden}, {q, facts.hidden}, {kv, facts.hidden}, {kv, facts.hidden},
+       {facts.hidden, q}, {1, facts.hidden}, {facts.ffn, facts.hidden},
+       {facts.ffn, facts.hidden}, {facts.hidden, facts.ffn}}};
+  for (std::size_t layer = 0; layer < facts.layers; ++layer) {
+    for (std::size_t part = 0; part < kLlamaParts; ++part) {
+      add(std::string(kNames.layer_prefix) + std::to_string(layer) +
+              std::string(kNames.parts[part]),
+          shapes[part][0], shapes[part][1]);
+    }
+  }
+  return tensors;
+}
+
+constexpr std::size_t kLayersMax = 1000;
+
 }  // namespace
+
+Result<Graph> import_configuration(std::string_view config_text, const std::string& where) {
+  TRY(const Json json, parse_json(config_text, where, kConfigLimits));
+  if (!json.is_object()) return Error{ErrorCode::Malformed, "not a JSON object", where};
+  ImportProblems problems;
+  Config config(json, problems);
+  check_parts(config, problems);
+  LlamaSource source;
+  source.names = kNames;
+  source.facts = read_facts(config, problems);
+  if (source.facts.layers > kLayersMax) {
+    problems.malformed.push_back(std::to_string(source.facts.layers) + " layers; expected at most " +
+                                 std::to_string(kLayersMax));
+  }
+  check_facts(source.facts, problems);
+  if (!problems.none()) return problems.to_error(where);
+  source.tensors = tensors_of(source.facts);
+  source.dimensions_only = true;
+  return assemble_llama(std::move(source), std::move(problems), where);
+}
 
 Result<Graph> import_hugging_face(std::string_view config_text, std::string_view generation_config,
                                   std::span<const SafetensorsFile> shards,

@@ -19,4 +19,7 @@ Result<Graph> import_hugging_face(std::string_view config, std::string_view gene
                                   std::span<const SafetensorsFile> shards,
                                   const std::string& where);
 
+// The graph of a config.json alone: all dimensions, tensors of bf16 without storage.
+Result<Graph> import_configuration(std::string_view config, const std::string& where);
+
 }  // namespace pianola

@@ -25,7 +25,8 @@ struct LoweredEntry {
 
 // The data tape: weights and scales in order of use, then the embedding table, then the rotary table.
 struct DataTape {
-  std::vector<std::byte> bytes;  // whole vectors of lanes bytes
+  std::vector<std::byte> bytes;  // whole vectors of lanes bytes; empty for dimensions alone
+  uint64_t vectors = 0;
   uint64_t weights_vectors = 0;
 };
 

@@ -32,9 +32,10 @@ class TapePacker {
     } else {
       for (const QNode& node : graph_.nodes) pack_node(node);
     }
-    tape_.weights_vectors = tape_.bytes.size() / lanes_;
-    pack_floats(graph_.embedding);
+    tape_.weights_vectors = size_ / lanes_;
+    pack_embedding();
     pack_rotary();
+    tape_.vectors = size_ / lanes_;
     return std::move(tape_);
   }
 
@@ -55,7 +56,10 @@ class TapePacker {
     }
   }
 
+  // Room for so many bytes; null where there is nothing to put in.
   std::byte* grow(size_t bytes) {
+    size_ += bytes;
+    if (graph_.dimensions_only) return nullptr;
     tape_.bytes.resize(tape_.bytes.size() + bytes);
     return tape_.bytes.data() + tape_.bytes.size() - bytes;
   }
@@ -64,6 +68,7 @@ class TapePacker {
   void pack_scales(const QuantizedMatrix& matrix, int block) {
     const int windows = matrix.windows();
     std::byte* out = grow(static_cast<size_t>(windows) * 2 * lanes_);
+    if (!out) return;
     for (int w = 0; w < windows; ++w) {
       for (int lane = 0; lane < lanes_; ++lane) {
         const uint16_t scale =
@@ -79,6 +84,7 @@ class TapePacker {
     const int rows_per_vector = matrix.bits == 8 ? 1 : 2;
     const int vectors = lanes_ / rows_per_vector;
     std::byte* out = grow(static_cast<size_t>(tiles) * vectors * lanes_);
+    if (!out) return;
     for (int tile = 0; tile < tiles; ++tile) {
       for (int v = 0; v < vectors; ++v, out += lanes_) {
         const int8_t* low = &matrix.codes[static_cast<size_t>(block * lanes_ + v * rows_per_vector) *
@@ -100,6 +106,7 @@ class TapePacker {
   void pack_floats(std::span<const float> values) {
     CHECK(values.size() % lanes_ == 0);
     std::byte* out = grow(values.size() * 4);
+    if (!out) return;
     for (size_t first = 0; first < values.size(); first += lanes_, out += 4 * lanes_) {
       for (int lane = 0; lane < lanes_; ++lane) {
         const uint32_t bits = std::bit_cast<uint32_t>(values[first + lane]);
@@ -107,6 +114,17 @@ class TapePacker {
           out[b * lanes_ + lane] = static_cast<std::byte>(bits >> (8 * b) & 0xff);
         }
       }
+    }
+  }
+
+  void pack_embedding() {
+    const size_t values = static_cast<size_t>(graph_.model.vocabulary) *
+                          static_cast<size_t>(graph_.value_widths[0]);
+    if (graph_.dimensions_only) {
+      grow(values * 4);
+    } else {
+      CHECK(graph_.embedding.size() == values);
+      pack_floats(graph_.embedding);
     }
   }
 
@@ -131,6 +149,7 @@ class TapePacker {
   const Target& target_;
   int lanes_;
   DataTape tape_;
+  size_t size_ = 0;
 };
 
 }  // namespace

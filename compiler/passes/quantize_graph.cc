@@ -51,6 +51,7 @@ class Quantizer {
  private:
   void set_facts() {
     const auto& f = graph_.facts;
+    out_.dimensions_only = graph_.dimensions_only;
     out_.numerics.lanes = target_.lanes;
     out_.numerics.activation_group = target_.activation_group;
     out_.numerics.weight_window = std::gcd(window_of(target_.w8), window_of(target_.w4));
@@ -168,12 +169,13 @@ class Quantizer {
   void convert_embedding(const Node& node) {
     const Tensor& table = graph_.tensor(std::get<Embedding>(node.op).table);
     const size_t width = padded(table.cols);
+    known_[index(node.output)].value = add(node.name, QEmbed{}, {}, static_cast<int>(width));
+    if (graph_.dimensions_only) return;
     out_.embedding.assign(table.rows * width, 0.0f);
     for (size_t r = 0; r < table.rows; ++r) {
       table.dequantize_row(r, std::span(out_.embedding).subspan(r * width, table.cols));
     }
     if (!all_finite(out_.embedding)) problem(node, "has values that are infinite or NaN");
-    known_[index(node.output)].value = add(node.name, QEmbed{}, {}, static_cast<int>(width));
   }
 
   int bits_of(const Tensor& tensor) const {
@@ -218,7 +220,7 @@ class Quantizer {
   std::vector<float> gain_values(const Node& norm) const {
     const Tensor& tensor = graph_.tensor(std::get<RmsNorm>(norm.op).gain);
     std::vector<float> gain(tensor.cols);
-    tensor.dequantize_row(0, gain);
+    if (!graph_.dimensions_only) tensor.dequantize_row(0, gain);
     return gain;
   }
 
@@ -276,7 +278,9 @@ class Quantizer {
     const MatrixLayout layout =
         layout_of(tensor, head_rows_[index(node.output)], head_columns_[index(input)]);
     double loss = 0;
-    QuantizedMatrix matrix = quantize_matrix(tensor, layout, how, &loss);
+    QuantizedMatrix matrix = graph_.dimensions_only
+                                 ? matrix_of_shape(layout, how)
+                                 : quantize_matrix(tensor, layout, how, &loss);
     matrix.name = node.name;
     const auto finite = [](uint16_t scale) { return (scale & 0x7c00) != 0x7c00; };
     if (!std::all_of(matrix.scales.begin(), matrix.scales.end(), finite)) {

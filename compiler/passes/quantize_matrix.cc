@@ -117,14 +117,19 @@ bool passes_through(const Tensor& tensor, const MatrixLayout& layout, int bits, 
   return true;
 }
 
-QuantizedMatrix quantize_matrix(const Tensor& tensor, const MatrixLayout& layout,
-                                const MatrixQuantization& how, double* relative_error) {
+QuantizedMatrix matrix_of_shape(const MatrixLayout& layout, const MatrixQuantization& how) {
   QuantizedMatrix matrix;
-  matrix.name = tensor.name;
   matrix.rows = static_cast<int>(layout.rows.size());
   matrix.cols = static_cast<int>(layout.columns.size());
   matrix.bits = how.bits;
   matrix.window = how.window;
+  return matrix;
+}
+
+QuantizedMatrix quantize_matrix(const Tensor& tensor, const MatrixLayout& layout,
+                                const MatrixQuantization& how, double* relative_error) {
+  QuantizedMatrix matrix = matrix_of_shape(layout, how);
+  matrix.name = tensor.name;
   matrix.codes.assign(static_cast<size_t>(matrix.rows) * matrix.cols, 0);
   matrix.scales.assign(static_cast<size_t>(matrix.rows) * matrix.windows(), 0);
 

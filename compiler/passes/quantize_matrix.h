@@ -32,6 +32,9 @@ struct MatrixQuantization {
   const std::vector<float>* column_gain = nullptr;  // by source column; folded in first
 };
 
+// A matrix of this shape without codes and scales.
+QuantizedMatrix matrix_of_shape(const MatrixLayout& layout, const MatrixQuantization& how);
+
 // relative_error: root mean square of the error over that of the weights, 0 for pass-through. A
 // scale is infinite or NaN where weights are, or where they are too large for fp16 scales.
 QuantizedMatrix quantize_matrix(const Tensor& tensor, const MatrixLayout& layout,

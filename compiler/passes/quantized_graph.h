@@ -84,6 +84,7 @@ struct QuantizedGraph {
   // Rotary tables for positions 0..context-1: [context][head_width / 2 or lanes]; see numerics.md.
   int rotary_width = 0;
   std::vector<float> cosine, sine;
+  bool dimensions_only = false;          // no codes, scales and embedding; gains are zero
   // Largest relative error that requantizing a block-quantized tensor brought (0: none was needed).
   double requantization_loss = 0;
   std::vector<std::string> notes;        // what the user should know (requantized tensors)

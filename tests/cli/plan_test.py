@@ -1,0 +1,93 @@
+"""`pianola plan` and `pianola make-model`: what is planned from dimensions is what is compiled."""
+
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+import unittest
+
+TOOL, SOURCE = sys.argv[1], pathlib.Path(sys.argv[2])
+MODEL = SOURCE / "models" / "nursery-llama"
+CONFIGURATIONS = SOURCE / "models" / "configs"
+
+
+def run(*arguments):
+    return subprocess.run([TOOL, *map(str, arguments)], capture_output=True, text=True, timeout=500)
+
+
+class Plan(unittest.TestCase):
+    def succeed(self, *arguments):
+        done = run(*arguments)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return done.stdout
+
+    def test_agrees_with_the_compiled_roll(self):
+        with tempfile.TemporaryDirectory() as folder:
+            roll = pathlib.Path(folder) / "model.roll"
+            for target in ("sim16", "sim32", "duo16"):
+                for quantization in ("w8", "w4"):
+                    with self.subTest(target=target, quantization=quantization):
+                        options = ["-t", target, "-q", quantization, "--context", 256]
+                        plan = json.loads(
+                            self.succeed("plan", MODEL / "config.json", *options, "--json"))
+                        self.succeed("compile", MODEL, *options, "-o", roll)
+                        made = json.loads(self.succeed("inspect", roll, "--json"))
+                        self.assertEqual(plan["data_bytes"], made["data_bytes"])
+                        self.assertEqual(plan["kv_bytes"], made["kv_bytes"])
+                        self.assertEqual(len(plan["entries"]), len(made["entries"]))
+                        for planned, entry in zip(plan["entries"], made["entries"]):
+                            for key in ("name", "context", "tokens", "cycles", "bounds",
+                                        "active_bound", "instruction_words"):
+                                self.assertEqual(planned[key], entry[key], key)
+
+    def test_rate_is_that_of_the_clock(self):
+        plan = json.loads(
+            self.succeed("plan", MODEL / "config.json", "-t", "sim16", "--context", 128, "--json"))
+        for entry in plan["entries"]:
+            rate = entry["tokens"] * plan["clock_mhz"] * 1e6 / entry["cycles"]
+            self.assertAlmostEqual(entry["tokens_per_second"], rate, delta=1e-9 * rate)
+
+    def test_random_model_plays_as_its_configuration_says(self):
+        with tempfile.TemporaryDirectory() as folder:
+            config = json.loads((MODEL / "config.json").read_text())
+            config.update(num_hidden_layers=2, hidden_size=96, num_attention_heads=6,
+                          num_key_value_heads=3, intermediate_size=200, vocab_size=700, bos_token_id=1, eos_token_id=2)
+            path = pathlib.Path(folder) / "config.json"
+            path.write_text(json.dumps(config))
+            first, second = pathlib.Path(folder) / "first", pathlib.Path(folder) / "second"
+            for directory in (first, second):
+                self.succeed("make-model", path, "--seed", 7, "-o", directory)
+            for name in ("config.json", "model.safetensors", "tokenizer.json"):
+                self.assertEqual((first / name).read_bytes(), (second / name).read_bytes())
+            options = ["-t", "sim16", "--context", 128, "--json"]
+            self.assertEqual(self.succeed("plan", path, *options),
+                             self.succeed("plan", first, *options))
+            play = json.loads(self.succeed("run", first, "--context", 128, "-p", "a b", "-n", 3,
+                                           "--json"))
+            self.assertEqual(len(play["ids"]), 3)
+            self.assertEqual(play["cycles"], play["predicted_cycles"])
+
+    def test_every_configuration_can_be_read(self):
+        # Less of everything that makes it long and nothing that decides whether it is accepted.
+        for path in sorted(CONFIGURATIONS.glob("*.json")):
+            config = json.loads(path.read_text())
+            if config["hidden_size"] > 2048:
+                continue  # minutes
+            with self.subTest(path.stem), tempfile.TemporaryDirectory() as folder:
+                config.update(num_hidden_layers=1, vocab_size=64, intermediate_size=64,
+                              bos_token_id=1, eos_token_id=2)
+                small = pathlib.Path(folder) / "config.json"
+                small.write_text(json.dumps(config))
+                self.succeed("plan", small, "-t", "sim32", "--context", 64)
+
+    def test_says_which_configurations_there_are(self):
+        done = run("plan", "gpt-9")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("smollm2-135m", done.stderr)
+        done = run("make-model", "gpt-9", "-o", "nowhere")
+        self.assertEqual(done.returncode, 1)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1])
