@@ -254,6 +254,7 @@ def main() -> None:
     parser.add_argument("--characters", type=int, default=20_000_000)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
     with arguments.out.open("w", encoding="utf-8", newline="\n") as file:
         for story in write_stories(arguments.seed, arguments.characters):
             file.write(story + SEPARATOR)
