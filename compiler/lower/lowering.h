@@ -80,7 +80,7 @@ class Lowering {
     return matrix.window / target_.lanes;
   }
 
-  // lower_attention.cc
+  // lower_cache.cc
   struct Cache {
     ArrayId keys = -1, key_scales = -1, values = -1, value_scales = -1;
     uint64_t base = 0;  // of this head in the KV region
@@ -98,6 +98,10 @@ class Lowering {
   void append(const Heads& h, const Cache& cache, int head, ArrayId keys, ArrayId values);
   void append_row(const Heads& h, ArrayId source, int head, ArrayId rows, ArrayId scales,
                   uint64_t base_rows, uint64_t base_scales, const std::string& name);
+  void add_segment(std::vector<Segment>& list, uint64_t base, uint32_t count, int parameter,
+                   uint64_t parameter_stride, uint32_t limit);
+
+  // lower_attention.cc
   ArrayId rotate(const Heads& h, ArrayId x, int heads, const std::string& name, Place place);
   void rotate_wide(const Heads& h, ArrayId x, ArrayId product, ArrayId out, int head,
                    const std::string& name);
@@ -113,8 +117,6 @@ class Lowering {
   void lower_softmax(const Heads& h, const Cache& cache, Softmax& softmax, int head);
   void lower_weighted_sum(const Heads& h, const Cache& cache, const Softmax& softmax, int head,
                           ArrayId out);
-  void add_segment(std::vector<Segment>& list, uint64_t base, uint32_t count, int parameter,
-                   uint64_t parameter_stride, uint32_t limit);
   int side_of_head(int head) const { return head % static_cast<int>(sides_.size()); }
 
   struct Side {
@@ -162,6 +164,8 @@ class Lowering {
   void clear_resident_caches();
 };
 
+// What turns heads into codes and scales begins so: the largest magnitude of the tokens' heads.
+VxmOperation absmax_of(Operand x, Nest nest);
 // Vectors of one rotary row, and of one head's cache per position.
 int rotary_row_vectors(const QuantizedGraph& graph, int lanes);
 struct CacheLayout {
