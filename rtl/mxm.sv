@@ -83,6 +83,7 @@ module mxm #(
   wire logic emits = emit_field == pianola_pkg::MxmMacEmitAlways
       || (emit_field == pianola_pkg::MxmMacEmitLevel2 && mac_last2_i);
   wire logic signed [10:0] acc = $signed({4'd0, acc_field}) + 11'(acc_offset_i);
+  wire logic [AccW-1:0] acc_index = acc[AccW-1:0];
   wire logic acc_in_range = !acc[10] && 32'(acc[9:0]) < Accumulators;
 
   mxm_array #(
@@ -109,7 +110,7 @@ module mxm #(
       .swap_i(swap),
       .clear_i(clear),
       .emit_i(emits),
-      .acc_i(acc[AccW-1:0]),
+      .acc_i(acc_index),
       .out_data_o(out_data_o)
   );
 
@@ -184,7 +185,7 @@ module mxm #(
         end
         if (!acc_in_range) begin
           fault_d[pianola_pkg::RuleAddressRange] = 1'b1;
-        end else if (!clear && !cleared_q[acc[AccW-1:0]]) begin
+        end else if (!clear && !cleared_q[acc_index]) begin
           fault_d[pianola_pkg::RuleAccumulatorUndefined] = 1'b1;
         end
         if (swap) begin
@@ -213,7 +214,7 @@ module mxm #(
           rows_input_q <= (swaps ? '0 : rows_input_q) | (by_input ? rows : '0);
         end
         if (swaps) installed_q <= 1'b1;
-        if (mac_issue_i && clear && acc_in_range) cleared_q[acc[AccW-1:0]] <= 1'b1;
+        if (mac_issue_i && clear && acc_in_range) cleared_q[acc_index] <= 1'b1;
       end
     end
     assign fault_o = fault_q;

@@ -6,11 +6,13 @@
 // written at issue into two wheels: the cycles in which some pass enters mul3, and combine. A second
 // pass in one slot of a wheel is the rule stage_conflict.
 //
-// Every segment (front, sfu, mul3, tree and root, combine, accumulate and round) is computed in the
-// cycle in which a pass enters it; its result waits in a small memory until the pass enters the
-// next segment. That makes the latencies the generated constants whatever the segments contain, and
-// costs nothing in cycles without a pass. A segment pipelined over the cycles it may take, in place
-// of its memory, is equivalent at the ports; the memories are distributed RAM with one write port.
+// Two forms of what is computed, with the control in common, equal at the ports for every sequence
+// that raises no fault (tests/rtl runs the same bench over both):
+// - synthesis: vxm_datapath, a pipeline of the cells fp_*.sv;
+// - simulation (Verilator, unless PIANOLA_SYNTHESIS_FORM is defined): every segment (front, sfu,
+//   mul3, tree and root, combine, accumulate and round) is computed in the cycle in which a pass
+//   enters it, by functions; its result waits in a small memory until the pass enters the next
+//   segment. That costs nothing in cycles without a pass.
 //
 // Issue pattern: one pass per enabled cycle, short of stage_conflict and accumulator_hazard.
 // fault_o names the rules broken in the previous enabled cycle; stage_conflict is named at issue,
@@ -58,6 +60,12 @@ module vxm_chain #(
     output logic [31:0] fault_o,
     output logic busy_o
 );
+`ifdef VERILATOR
+`ifndef PIANOLA_SYNTHESIS_FORM
+`define PIANOLA_VXM_FAST
+`endif
+`endif
+
   localparam int unsigned LatMul = pianola_pkg::latency_vxm_mul(Lanes);
   localparam int unsigned LatFront = pianola_pkg::latency_vxm_in(Lanes) + 2 * LatMul
       + pianola_pkg::latency_vxm_add(Lanes) + pianola_pkg::latency_vxm_select(Lanes);
@@ -71,18 +79,8 @@ module vxm_chain #(
   localparam int unsigned IdW = $clog2(LatCombineMax + LatMul + 1);
   localparam int unsigned Slots = 1 << IdW;
   localparam int unsigned FrontW = $clog2(LatFront + 1);
-  localparam int unsigned SfuW = $clog2(LatSfu + 1);
-  localparam int unsigned CombineW = $clog2(LatMul + 1);
   localparam int unsigned StreamW = $clog2(Streams);
   localparam int unsigned AccW = Accumulators > 1 ? $clog2(Accumulators) : 1;
-  localparam int unsigned Segments = Lanes >= 16 ? Lanes / 16 : 1;  // of the smallest size
-  localparam int unsigned Levels = $clog2(Lanes);
-  // Vectors hold a power of two of lanes: Verilator then checks no index, see mxm_array. The lanes
-  // beyond Lanes are never written.
-  localparam int unsigned Pitch = 1 << Levels;
-  localparam int unsigned WideW = Pitch * 32;
-  localparam int unsigned ByteW = Pitch * 8;
-  localparam int unsigned ResultW = 32 << $clog2(Segments);
 
   localparam int unsigned StageMul1 = 0, StageMul2 = 1, StageAdd = 2, StageSelect = 3, StageSfu = 4;
   localparam int unsigned StageMul3 = 5, StageTree = 6, StageRoot = 7, StageCombine = 8;
@@ -143,7 +141,19 @@ module vxm_chain #(
   localparam int unsigned ControlOutSource = 26, ControlOutFormat = 27, ControlOut = 30;
   localparam int unsigned ControlK1 = 38, ControlK2 = 70, ControlW = 102;
 
+`ifdef PIANOLA_VXM_FAST
   // ---------------------------------------------------------------- vectors
+  localparam int unsigned SfuW = $clog2(LatSfu + 1);
+  localparam int unsigned CombineW = $clog2(LatMul + 1);
+  localparam int unsigned Segments = Lanes >= 16 ? Lanes / 16 : 1;  // of the smallest size
+  localparam int unsigned Levels = $clog2(Lanes);
+  // Vectors hold a power of two of lanes: Verilator then checks no index, see mxm_array. The lanes
+  // beyond Lanes are never written.
+  localparam int unsigned Pitch = 1 << Levels;
+  localparam int unsigned WideW = Pitch * 32;
+  localparam int unsigned ByteW = Pitch * 8;
+  localparam int unsigned ResultW = 32 << $clog2(Segments);
+
   // The loops are meant to stay loops (Verilator: --unroll-count below 16).
 
   function automatic logic [31:0] lane_number(input int unsigned lane);
@@ -376,31 +386,19 @@ module vxm_chain #(
     end
   endtask
 
+`endif
+
   // ---------------------------------------------------------------- where the passes are
   // A pass is named by the low bits of the cycle of its issue.
   logic [IdW-1:0] now_q;
-  logic [LatFront-1:0] front_q;         // bit i: a pass issued i + 1 cycles ago
   logic [Slots-1:0] mul3_wheel_q;       // by cycle: a pass enters mul3
   logic [Slots-1:0] combine_wheel_q;    // by cycle: a pass enters combine
   logic [IdW-1:0] mul3_id[0:Slots-1];
   logic [IdW-1:0] combine_id[0:Slots-1];
-  logic [IdW-1:0] combine_slot[0:Slots-1];  // the cycle of mul3 of the pass that enters combine
   logic [2:0] sfu_op[0:(1<<FrontW)-1];
   logic [ControlW-1:0] control[0:Slots-1];
-  logic [LatMul-1:0] mul3_q;            // bit i: a pass entered mul3 i + 1 cycles ago
-  logic [LatMul-1:0] combine_q;
+  logic [LatMul-1:0] combine_q;         // bit i: a pass entered combine i + 1 cycles ago
   logic [LatMul*IdW-1:0] combine_id_q;
-
-  // Vectors that wait for their next segment.
-  logic [WideW-1:0] front_v[0:(1<<FrontW)-1];
-  logic [WideW-1:0] sfu_v[0:(1<<SfuW)-1];
-  logic [WideW-1:0] mul3_v[0:Slots-1];
-  logic [WideW-1:0] combine_v[0:(1<<CombineW)-1];
-  logic [WideW-1:0] pass_y[0:Slots-1];
-  logic [WideW-1:0] pass_z[0:Slots-1];
-  logic [ResultW-1:0] tree_r[0:Slots-1];
-  logic [ResultW-1:0] combine_r[0:(1<<CombineW)-1];
-  logic [WideW-1:0] accumulators[0:Accumulators-1] /* verilator public_flat_rd */;
 
   wire logic [31:0] k1_value = k1_reg == 5'd0 ? 32'd0 : regs_i[32'(k1_reg)*32+:32];
   wire logic [31:0] k2_value = k2_reg == 5'd0 ? 32'd0 : regs_i[32'(k2_reg)*32+:32];
@@ -415,14 +413,60 @@ module vxm_chain #(
 
   wire logic [IdW-1:0] front_id = now_q - IdW'(LatFront);
   wire logic [IdW-1:0] sfu_id = front_id - IdW'(LatSfu);
-  wire logic enters_sfu = front_q[LatFront-1] && sfu_op[front_id[FrontW-1:0]] != 3'd0;
   wire logic enters_mul3 = mul3_wheel_q[now_q];
-  wire logic enters_tree = mul3_q[LatMul-1];
   wire logic enters_combine = combine_wheel_q[now_q];
   wire logic enters_acc = combine_q[LatMul-1];
   wire logic [IdW-1:0] tree_slot = now_q - IdW'(LatMul);
 
+  always_ff @(posedge clk_i) begin
+    if (issues) begin
+      sfu_op[now_q[FrontW-1:0]] <= sfu;
+      control[now_q] <= {
+        k2_value, k1_value, out_stream, out_dirs, out_format, out_source, emits,
+        acc_used && !acc_in_range, acc_sum[5:0],
+        acts_as_load ? pianola_pkg::VxmAccOpLoad : acc_op,
+        acc_source, combine, root, segment, tree, mul3
+      };
+      mul3_id[mul3_at] <= now_q;
+      combine_id[combine_at] <= now_q;
+    end
+  end
+
+  wire logic [IdW-1:0] acc_id = combine_id_q[(LatMul-1)*IdW+:IdW];
+  wire logic acc_emits = enters_acc && control[acc_id][ControlEmits];
+
+  // What is driven: {format, stream, directions}, data.
+  localparam int unsigned OutControlW = 3 + 6 + 2;
+  logic [LatOut-1:0] out_valid_q;
+  logic [OutControlW-1:0] driven;
+  logic [4*VectorW-1:0] driven_data;
+
   // ---------------------------------------------------------------- the segments
+`ifdef PIANOLA_VXM_FAST
+  // Vectors that wait for their next segment.
+  logic [WideW-1:0] front_v[0:(1<<FrontW)-1];
+  logic [WideW-1:0] sfu_v[0:(1<<SfuW)-1];
+  logic [WideW-1:0] mul3_v[0:Slots-1];
+  logic [WideW-1:0] combine_v[0:(1<<CombineW)-1];
+  logic [WideW-1:0] pass_y[0:Slots-1];
+  logic [WideW-1:0] pass_z[0:Slots-1];
+  logic [ResultW-1:0] tree_r[0:Slots-1];
+  logic [ResultW-1:0] combine_r[0:(1<<CombineW)-1];
+  logic [WideW-1:0] accumulators[0:Accumulators-1] /* verilator public_flat_rd */;
+  logic [IdW-1:0] combine_slot[0:Slots-1];  // the cycle of mul3 of the pass that enters combine
+
+  logic [LatFront-1:0] front_q;         // bit i: a pass issued i + 1 cycles ago
+  logic [LatMul-1:0] mul3_q;            // bit i: a pass entered mul3 i + 1 cycles ago
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni || start_i) begin
+      front_q <= '0;
+      mul3_q <= '0;
+    end else if (en_i) begin
+      front_q <= {front_q[LatFront-2:0], issue_i};
+      mul3_q <= {mul3_q[LatMul-2:0], enters_mul3};
+    end
+  end
+
   /* verilator lint_off BLKSEQ */  // temporaries of one process each
 
   // Front: operands, mul1, mul2, add, select.
@@ -489,20 +533,12 @@ module vxm_chain #(
       if (mul3 == pianola_pkg::VxmOperandZ || combine == pianola_pkg::VxmCombineZ) begin
         pass_z[now_q] <= front_z;
       end
-      sfu_op[now_q[FrontW-1:0]] <= sfu;
-      control[now_q] <= {
-        k2_value, k1_value, out_stream, out_dirs, out_format, out_source, emits,
-        acc_used && !acc_in_range, acc_sum[5:0],
-        acts_as_load ? pianola_pkg::VxmAccOpLoad : acc_op,
-        acc_source, combine, root, segment, tree, mul3
-      };
-      mul3_id[mul3_at] <= now_q;
-      combine_id[combine_at] <= now_q;
       combine_slot[combine_at] <= mul3_at;
     end
   end
 
   // Special function unit.
+  wire logic enters_sfu = front_q[LatFront-1] && sfu_op[front_id[FrontW-1:0]] != 3'd0;
   logic [WideW-1:0] sfu_t;
   wire logic [1:0] sfu_code = 2'(sfu_op[front_id[FrontW-1:0]] - 3'd1);
   always_ff @(posedge clk_i) begin
@@ -532,6 +568,7 @@ module vxm_chain #(
   end
 
   // Tree and root.
+  wire logic enters_tree = mul3_q[LatMul-1];
   logic [ControlW-1:0] tree_control;
   logic [ResultW-1:0] tree_t, tree_y;
   always_ff @(posedge clk_i) begin
@@ -585,16 +622,12 @@ module vxm_chain #(
   // Accumulate and round. The pass entered combine LatMul cycles ago.
   /* verilator lint_on UNUSEDSIGNAL */
 
-  localparam int unsigned OutControlW = 3 + 6 + 2;
   localparam int unsigned OutSlots = LatOut - 1;
   localparam int unsigned OutSlotW = $clog2(OutSlots);
   logic [4*VectorW+OutControlW-1:0] out_wait[0:OutSlots-1];
   logic [4*VectorW+OutControlW-1:0] out_q;
   logic [OutSlotW-1:0] out_slot_q;
-  logic [LatOut-1:0] out_valid_q;
-  wire logic [IdW-1:0] acc_id = combine_id_q[(LatMul-1)*IdW+:IdW];
   wire logic [CombineW-1:0] acc_slot = CombineW'(now_q - IdW'(LatMul));
-  wire logic acc_emits = enters_acc && control[acc_id][ControlEmits];
   logic [ControlW-1:0] acc_control;
   logic [AccW-1:0] acc_index;
   logic [2:0] acc_code;
@@ -650,14 +683,94 @@ module vxm_chain #(
   end
   /* verilator lint_on BLKSEQ */
 
-  wire logic [2:0] driven_format = out_q[4*VectorW+8+:3];
+  assign driven = out_q[4*VectorW+:OutControlW];
+  assign driven_data = out_q[4*VectorW-1:0];
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni || start_i) out_slot_q <= '0;
+    else if (en_i) out_slot_q <= 32'(out_slot_q) == OutSlots - 1 ? '0 : out_slot_q + OutSlotW'(1);
+  end
+
+`else
+  // Synthesis form.
+  wire logic [31:0] select_base = select_reg == 5'd0 ? 32'd0 : regs_i[32'(select_reg)*32+:32];
+  /* verilator lint_off UNUSEDSIGNAL */  // each segment takes its part of the control
+  wire logic [IdW-1:0] mul3_now = mul3_id[now_q];
+  wire logic [IdW-1:0] combine_now = combine_id[now_q];
+  wire logic [ControlW-1:0] mul3_control = control[mul3_now];
+  wire logic [ControlW-1:0] tree_control = control[mul3_id[tree_slot]];
+  wire logic [ControlW-1:0] combine_control = control[combine_now];
+  wire logic [ControlW-1:0] acc_control = control[acc_id];
+  /* verilator lint_on UNUSEDSIGNAL */
+  wire logic [2:0] acc_code = acc_control[ControlAccOp+:3];
+  vxm_datapath #(
+      .Lanes(Lanes),
+      .Streams(Streams),
+      .Accumulators(Accumulators),
+      .Stages(Stages),
+      .IdW(IdW)
+  ) u_datapath (
+      .clk_i(clk_i),
+      .rst_ni(rst_ni),
+      .en_i(en_i),
+      .start_i(start_i),
+      .now_i(now_q),
+      .east_i(east_i),
+      .west_i(west_i),
+      .issue_from_i({z_dir, z_stream[StreamW-1:0], y_dir, y_stream[StreamW-1:0], x_dir,
+                     x_stream[StreamW-1:0]}),
+      .issue_format_i({z_format, y_format, x_format}),
+      .issue_operand_i({combine, mul3, add_operand, mul2, mul1}),
+      .issue_add_op_i(add_op),
+      .issue_select_i(select),
+      .issue_threshold_i(select_base + 32'($signed(select_imm)) + 32'(select_offset_i)),
+      .issue_k1_i(k1_value),
+      .issue_k2_i(k2_value),
+      .sfu_op_i(2'(sfu_op[front_id[FrontW-1:0]] - 3'd1)),
+      .mul3_i(mul3_control[ControlMul3+:3] != pianola_pkg::VxmOperandNone),
+      .mul3_from_sfu_i(mul3_now == sfu_id),
+      .mul3_id_i(mul3_now),
+      .tree_op_i(tree_control[ControlTree+:3]),
+      .tree_segment_i(tree_control[ControlSegment+:3]),
+      .tree_root_op_i(tree_control[ControlRoot+:2]),
+      .tree_k1_i(tree_control[ControlK1+:32]),
+      .tree_k2_i(tree_control[ControlK2+:32]),
+      .combine_op_i(combine_control[ControlCombine+:3]),
+      .combine_id_i(combine_now),
+      .combine_tree_i(combine_control[ControlTree+:3] != pianola_pkg::VxmTreeNone),
+      .combine_root_i(combine_control[ControlRoot+:2] != pianola_pkg::VxmRootNone),
+      .combine_segment_i(combine_control[ControlSegment+:3]),
+      .acc_op_i(acc_code),
+      .acc_source_i(acc_control[ControlAccSource]),
+      .acc_segment_i(acc_control[ControlSegment+:3]),
+      .acc_k2_i(acc_control[ControlK2+:32]),
+      .acc_i(acc_control[ControlAcc+:AccW]),
+      .acc_write_i(enters_acc && !acc_control[ControlAccBad]
+                   && (acc_code == pianola_pkg::VxmAccOpLoad || acc_code == pianola_pkg::VxmAccOpAdd
+                       || acc_code == pianola_pkg::VxmAccOpMax
+                       || acc_code == pianola_pkg::VxmAccOpMin)),
+      .acc_out_source_i(acc_control[ControlOutSource]),
+      .acc_out_format_i(acc_control[ControlOutFormat+:3]),
+      .out_data_o(driven_data)
+  );
+  latency_line #(
+      .Width(OutControlW),
+      .Depth(LatOut)
+  ) u_driven (
+      .clk_i(clk_i),
+      .en_i(en_i),
+      .data_i({acc_control[ControlOutFormat+:3], acc_control[ControlOut+:8]}),
+      .data_o(driven)
+  );
+`endif
+
+  wire logic [2:0] driven_format = driven[8+:3];
   assign out_valid_o = out_valid_q[LatOut-1];
-  assign out_dirs_o = out_q[4*VectorW+:2];
-  assign out_stream_o = out_q[4*VectorW+2+:6];
+  assign out_dirs_o = driven[1:0];
+  assign out_stream_o = driven[2+:6];
   assign out_count_o = driven_format == pianola_pkg::VxmOutFormatI8 ? 3'd1
       : driven_format == pianola_pkg::VxmOutFormatBf16
         || driven_format == pianola_pkg::VxmOutFormatF16 ? 3'd2 : 3'd4;
-  assign out_data_o = out_q[4*VectorW-1:0];
+  assign out_data_o = driven_data;
 
   // ---------------------------------------------------------------- time
   logic [IdW-1:0] pending_q;  // passes issued that will drive, and have not
@@ -666,30 +779,24 @@ module vxm_chain #(
   always_ff @(posedge clk_i) begin
     if (!rst_ni || start_i) begin
       now_q <= '0;
-      front_q <= '0;
       mul3_wheel_q <= '0;
       combine_wheel_q <= '0;
-      mul3_q <= '0;
       combine_q <= '0;
       out_valid_q <= '0;
-      out_slot_q <= '0;
       pending_q <= '0;
     end else if (en_i) begin
       now_q <= now_q + IdW'(1);
-      front_q <= {front_q[LatFront-2:0], issue_i};
       if (enters_mul3) mul3_wheel_q[now_q] <= 1'b0;
       if (enters_combine) combine_wheel_q[now_q] <= 1'b0;
       if (issue_i) begin
         mul3_wheel_q[mul3_at] <= 1'b1;
         combine_wheel_q[combine_at] <= 1'b1;
       end
-      mul3_q <= {mul3_q[LatMul-2:0], enters_mul3};
       combine_q <= {combine_q[LatMul-2:0], enters_combine};
       if (enters_combine || combine_q != '0) begin
         combine_id_q <= {combine_id_q[(LatMul-1)*IdW-1:0], combine_id[now_q]};
       end
       out_valid_q <= {out_valid_q[LatOut-2:0], acc_emits};
-      out_slot_q <= 32'(out_slot_q) == OutSlots - 1 ? '0 : out_slot_q + OutSlotW'(1);
       pending_q <= pending_q + IdW'(issue_i && emits) - IdW'(out_valid_o);
     end
   end
@@ -827,6 +934,8 @@ module vxm_chain #(
   end else begin : gen_no_checks
     assign fault_o = '0;
   end
+
+`undef PIANOLA_VXM_FAST
 
 endmodule
 

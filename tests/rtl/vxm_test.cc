@@ -11,6 +11,9 @@
 #include "Vvxm32.h"
 #include "Vvxm4.h"
 #include "Vvxm_small16.h"
+#include "Vvxm_synthesis16.h"
+#include "Vvxm_synthesis32.h"
+#include "Vvxm_synthesis4.h"
 #include "isa/arithmetic.h"
 #include "isa/instructions.h"
 #include "tests/rtl/unit_bench.h"
@@ -499,6 +502,9 @@ void run_random(uint64_t seed, int cycles) {
 TEST(Vxm, MatchesModelWith4Lanes) { run_random<Vvxm4, 4>(1, 8000); }
 TEST(Vxm, MatchesModelWith16Lanes) { run_random<Vvxm16, 16>(2, 8000); }
 TEST(Vxm, MatchesModelWith32Lanes) { run_random<Vvxm32, 32>(3, 5000); }
+TEST(Vxm, SynthesisFormMatchesModelWith4Lanes) { run_random<Vvxm_synthesis4, 4>(1, 8000); }
+TEST(Vxm, SynthesisFormMatchesModelWith16Lanes) { run_random<Vvxm_synthesis16, 16>(2, 3000); }
+TEST(Vxm, SynthesisFormMatchesModelWith32Lanes) { run_random<Vvxm_synthesis32, 32>(3, 1500); }
 
 // Cycles from issue to drive, counted on the RTL.
 template <typename Model, int L>
