@@ -217,6 +217,7 @@ Command verilator_command(const BuildRtlOptions& options, const fs::path& rtl, c
                      options.checks ? "-GChecks=1'b1" : "-GChecks=1'b0", "-y", rtl.string()};
   if (options.trace) command.insert(command.end(), {"--trace-fst", "--trace-structs"});
   if (options.probes) command.push_back("-DPIANOLA_PROBES");
+  if (options.synthesis_form) command.push_back("-DPIANOLA_SYNTHESIS_FORM");
   command.push_back((rtl / "waivers.vlt").string());
   for (const fs::path& package : files_with(rtl, {"_pkg.sv"})) command.push_back(package.string());
   command.push_back((work / "target_pkg.sv").string());
@@ -295,7 +296,8 @@ Result<fs::path> build_rtl(const Target& target, const BuildRtlOptions& options)
     hash.add(text);
   }
   hash.add(std::string(options.trace ? "trace" : "") + (options.checks ? " checks" : "") +
-           (options.probes ? " probes" : ""));
+           (options.probes ? " probes" : "") +
+           (options.synthesis_form ? " synthesis form" : ""));
   std::vector<fs::path> inputs = files_with(rtl, {".sv", ".vlt"});
   for (const fs::path& file : files_with(rtl / "harness", {".cc", ".h"})) inputs.push_back(file);
   if (inputs.empty()) return Error{ErrorCode::NotFound, "no RTL sources here", rtl.string()};

@@ -18,6 +18,7 @@ struct BuildRtlOptions {
   bool trace = false;   // waveforms; slower, a library of its own
   bool checks = true;   // the rules' fault logic
   bool probes = true;   // drives stay visible: lockstep needs it
+  bool synthesis_form = false;  // what is synthesized, in place of what simulates fast
   std::filesystem::path cache;    // empty: $PIANOLA_CACHE, else ~/.cache/pianola, else ./build/.cache
   std::filesystem::path rtl_dir;  // empty: the one this was built with
   std::function<void(std::string_view)> on_progress;  // one line per step; not called on a hit

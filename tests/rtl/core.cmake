@@ -2,15 +2,9 @@
 pianola_add_test(core_test units ${CMAKE_CURRENT_LIST_DIR}/core_test.cc
   LIBRARIES pianola_emulator)
 
-# Cell counts of the units, against formulas in their parameters.
-find_program(YOSYS yosys)
-find_package(Python3 COMPONENTS Interpreter)
-if(YOSYS AND Python3_FOUND)
-  foreach(unit dispatcher freeze_pipeline port_fifo stream_position sequencer mem_slice recv_port
-      send_port)
-    add_test(NAME Synthesis.CountsCells.${unit}
-      COMMAND Python3::Interpreter ${PROJECT_SOURCE_DIR}/rtl/synth/synthesize.py
-        ${PROJECT_SOURCE_DIR}/rtl ${CMAKE_CURRENT_BINARY_DIR}/synth ${unit})
-    set_tests_properties(Synthesis.CountsCells.${unit} PROPERTIES LABELS yosys TIMEOUT 1800)
-  endforeach()
-endif()
+# The same core as the counts below, in the form they count.
+pianola_add_test(synthesis_form_test models ${CMAKE_CURRENT_LIST_DIR}/synthesis_form_test.cc
+  LIBRARIES pianola_program_tests)
+target_compile_definitions(synthesis_form_test PRIVATE
+  PIANOLA_CORE4="${PROJECT_SOURCE_DIR}/rtl/synth/core4.toml")
+include(yosys.cmake)

@@ -1,0 +1,74 @@
+// The core in the form that is synthesized, Verilated, against the emulator: random programs in
+// lockstep (every drive of every cycle), with memory that is ideal and with memory that freezes it.
+#include <gtest/gtest.h>
+
+#include "emulator/emulator.h"
+#include "emulator/lockstep.h"
+#include "tests/programs/dump_memory.h"
+#include "tests/programs/program_requests.h"
+#include "tests/programs/rtl_player.h"
+
+namespace pianola::test {
+namespace {
+
+constexpr uint64_t kPrograms = 40;
+
+class SynthesisForm : public testing::Test {
+ protected:
+  SynthesisForm() : target_(load_target(PIANOLA_CORE4).value()) {}
+
+  // A program, and a dump of all that it wrote to MEM, from both; true if the core froze.
+  void play(uint64_t seed, Jitter* jitter, bool& froze) {
+    RtlDeviceOptions options;
+    options.build = rtl_build_options();
+    options.build.synthesis_form = true;
+    if (jitter) {
+      options.allow = Jitter::allow;
+      options.allow_context = jitter;
+    }
+    const std::unique_ptr<Device> rtl = make_lockstep_device(options);
+    Emulator emulator;
+    Roll roll = random_program(target_, seed);
+    std::vector<LaunchRequest> requests = {request_for(roll, seed)};
+    const WordSets words = written_words(roll, 0, requests[0].registers);
+    LaunchRequest dump;
+    dump.entry = add_dump_entry(roll, words);
+    requests.push_back(dump);
+    ASSERT_TRUE(rtl->load(roll, seed).ok());
+    ASSERT_TRUE(emulator.load(roll, seed).ok());
+    for (const LaunchRequest& request : requests) {
+      const auto found = rtl->launch(request);
+      const auto expected = emulator.launch(request);
+      ASSERT_TRUE(found.ok()) << "seed " << seed << ": " << to_string(found.error());
+      ASSERT_TRUE(expected.ok()) << to_string(expected.error());
+      EXPECT_EQ(found->cycles, expected->cycles) << "seed " << seed;
+      EXPECT_EQ(found->host_output, expected->host_output) << "seed " << seed;
+      froze = froze || found->frozen_after_first > 0;
+    }
+    EXPECT_TRUE(std::ranges::equal(rtl->kv_region(), emulator.kv_region())) << "seed " << seed;
+  }
+
+  Target target_;
+};
+
+TEST_F(SynthesisForm, PlaysRandomPrograms) {
+  for (uint64_t seed = 1; seed <= kPrograms && !HasFatalFailure(); ++seed) {
+    bool froze = false;
+    play(seed, nullptr, froze);
+    EXPECT_FALSE(froze) << "seed " << seed;
+  }
+}
+
+TEST_F(SynthesisForm, PlaysRandomProgramsWhileTheMachineFreezes) {
+  int frozen = 0;
+  for (uint64_t seed = 1; seed <= kPrograms && !HasFatalFailure(); seed += 2) {
+    Jitter jitter(seed, 10);
+    bool froze = false;
+    play(seed, &jitter, froze);
+    frozen += froze;
+  }
+  EXPECT_GT(frozen, 3);
+}
+
+}  // namespace
+}  // namespace pianola::test
