@@ -19,6 +19,7 @@
 #include <tlm>
 #include <vector>
 
+#include "emulator/memory_ways.h"
 #include "emulator/segment_walker.h"
 
 namespace pianola {
@@ -34,14 +35,6 @@ constexpr size_t kCoreStackBytes = 16 << 20;  // the Verilated core evaluates on
 constexpr uint64_t kRegionBytes = uint64_t{1} << 44;
 
 size_t index_of(PlatformPort port) { return static_cast<size_t>(port); }
-
-uint64_t next_random(uint64_t& state) {
-  state += 0x9e3779b97f4a7c15u;
-  uint64_t x = state;
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-  return x ^ (x >> 31);
-}
 
 // -- Transactions
 // ----------------------------------------------------------------------------------
@@ -93,13 +86,6 @@ class BurstPool : public tlm::tlm_mm_interface {
 // -- Stores
 // ----------------------------------------------------------------------------------------
 
-// One way into a store: bursts move one after the other, at a rate.
-struct Way {
-  double picoseconds_per_byte = 0;
-  uint64_t free_from = 0;  // picoseconds since the launch
-  uint64_t random = 0;
-};
-
 struct Region {
   const std::byte* read = nullptr;
   std::byte* write = nullptr;  // what is written arrives here at the end of the launch
@@ -124,17 +110,12 @@ class Store : public sc_core::sc_module {
 
   void arm(const MemoryTiming& timing, bool refreshes, uint64_t period_picoseconds,
            std::vector<Region> regions, const std::array<uint64_t, kPlatformPorts>& rates) {
-    timing_ = timing;
-    if (!refreshes) timing_.refresh_interval_cycles = timing_.refresh_cycles = 0;
-    period_ = period_picoseconds;
+    MemoryTiming own = timing;
+    if (!refreshes) own.refresh_interval_cycles = own.refresh_cycles = 0;
+    ways_ = MemoryWays(own, period_picoseconds, rates);
     start_ = sc_core::sc_time_stamp();
     regions_ = std::move(regions);
     written_.clear();
-    for (size_t i = 0; i < ways_.size(); ++i) {
-      ways_[i] = {
-          static_cast<double>(period_) / (static_cast<double>(rates[i]) * timing.efficiency), 0,
-          timing.seed * 0x100000001b3u + i};
-    }
   }
   // The fence at the end of a launch.
   void commit() {
@@ -158,52 +139,11 @@ class Store : public sc_core::sc_module {
     uint64_t done = asked.value();
     if (region) {
       const PlatformPort port = payload.is_read() ? region->read_port : region->write_port;
-      done = schedule(ways_[index_of(port)], port, done, payload.get_data_length());
+      done = ways_.schedule(port, done, payload.get_data_length());
     }
     queue_.notify(payload, start_ + sc_time::from_value(done) - sc_core::sc_time_stamp());
     phase = tlm::END_REQ;
     return tlm::TLM_UPDATED;
-  }
-
-  // When the last beat of a burst moves that was asked for at `asked`.
-  uint64_t schedule(Way& way, PlatformPort port, uint64_t asked, unsigned bytes) {
-    uint64_t begin = std::max(asked + timing_.latency_cycles * period_, way.free_from);
-    if (timing_.jitter_cycles > 0) {
-      begin += next_random(way.random) % (uint64_t{timing_.jitter_cycles} + 1) * period_;
-    }
-    // Rounded down: by a picosecond a burst faster than the rate, never slower.
-    const auto duration = static_cast<uint64_t>(bytes * way.picoseconds_per_byte);
-    way.free_from = pass_windows(port, begin, duration);
-    return way.free_from;
-  }
-
-  // The end of `duration` picoseconds of work from `begin` on, outside refresh and starvation.
-  uint64_t pass_windows(PlatformPort port, uint64_t begin, uint64_t duration) const {
-    constexpr uint64_t kNever = std::numeric_limits<uint64_t>::max();
-    const uint64_t interval = timing_.refresh_interval_cycles * period_;
-    const uint64_t refresh = timing_.refresh_cycles * period_;
-    const bool starves = port == timing_.starved && timing_.starve_cycles > 0;
-    const uint64_t starve_begin = timing_.starve_first * period_;
-    const uint64_t starve_end = starve_begin + timing_.starve_cycles * period_;
-    uint64_t now = begin;
-    for (;;) {
-      if (starves && now >= starve_begin && now < starve_end) {
-        now = starve_end;
-        continue;
-      }
-      uint64_t next = starves && now < starve_begin ? starve_begin : kNever;
-      if (interval > 0 && refresh > 0) {
-        const uint64_t number = now / interval;
-        if (number > 0 && now % interval < refresh) {
-          now = number * interval + refresh;
-          continue;
-        }
-        next = std::min(next, (number + 1) * interval);
-      }
-      if (duration <= next - now) return now + duration;
-      duration -= next - now;
-      now = next;
-    }
   }
 
   const Region* region_of(const Payload& payload) const {
@@ -237,11 +177,9 @@ class Store : public sc_core::sc_module {
   }
 
   tlm_utils::peq_with_get<Payload> queue_;
-  MemoryTiming timing_;
-  uint64_t period_ = 1;
+  MemoryWays ways_;
   sc_time start_;
   std::vector<Region> regions_;
-  std::array<Way, kPlatformPorts> ways_;
   std::vector<Written> written_;
 };
 

@@ -2,7 +2,12 @@
 # and checks that its users say so. Without the library the executor refuses to load.
 find_path(SYSTEMC_INCLUDE_DIR systemc)
 find_library(SYSTEMC_LIBRARY systemc)
-target_sources(pianola_emulator PRIVATE port_timing.cc segment_walker.cc systemc_device.cc)
+target_sources(pianola_emulator PRIVATE
+  memory_ways.cc
+  port_timing.cc
+  segment_walker.cc
+  systemc_device.cc
+)
 if(SYSTEMC_INCLUDE_DIR AND SYSTEMC_LIBRARY)
   target_sources(pianola_emulator PRIVATE systemc_platform.cc)
   set_source_files_properties(systemc_platform.cc PROPERTIES
