@@ -86,6 +86,8 @@ Front::Front(const Target& target, const PortSchedule& schedule, const PortTimin
                        target.host_bytes_per_cycle};
   const int fifos[] = {target.tape_fifo_vectors, target.kv_fifo_vectors, target.host_fifo_vectors};
   depth_ = static_cast<size_t>(target.freeze_depth);
+  // Capacities as in rtl/recv_port.sv, rtl/send_port.sv and rtl/instruction_fifo.sv: tests/systemc
+  // compares the frozen edges of both.
   for (size_t i = 0; i < 3; ++i) {
     const auto fifo = static_cast<uint64_t>(fifos[i]);
     receive_[i].total = request.receive_count[i];
