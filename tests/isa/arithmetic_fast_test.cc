@@ -28,6 +28,12 @@ void lanes_default(const uint32_t* a, const uint32_t* b, uint32_t* out, int lane
 }
 
 #if defined(__x86_64__)
+#if defined(__clang__)  // has no such preference in the attribute
+#define PIANOLA_AVX512 gnu::target("avx512f,avx512bw,avx512dq,avx512vl,avx512cd")
+#else
+#define PIANOLA_AVX512 \
+  gnu::target("avx512f,avx512bw,avx512dq,avx512vl,avx512cd,prefer-vector-width=512")
+#endif
 template <auto Lane, typename In, typename Out>
 [[gnu::target("avx2,fma")]] void lanes_avx2(const In* a, Out* out, int lanes) {
   fast::each_lane<Lane>(a, out, lanes);
@@ -38,13 +44,12 @@ template <auto Lane>
   fast::each_lane<Lane>(a, b, out, lanes);
 }
 template <auto Lane, typename In, typename Out>
-[[gnu::target("avx512f,avx512bw,avx512dq,avx512vl,avx512cd,prefer-vector-width=512")]] void
-lanes_avx512(const In* a, Out* out, int lanes) {
+[[PIANOLA_AVX512]] void lanes_avx512(const In* a, Out* out, int lanes) {
   fast::each_lane<Lane>(a, out, lanes);
 }
 template <auto Lane>
-[[gnu::target("avx512f,avx512bw,avx512dq,avx512vl,avx512cd,prefer-vector-width=512")]] void
-lanes_avx512(const uint32_t* a, const uint32_t* b, uint32_t* out, int lanes) {
+[[PIANOLA_AVX512]] void lanes_avx512(const uint32_t* a, const uint32_t* b, uint32_t* out,
+                                     int lanes) {
   fast::each_lane<Lane>(a, b, out, lanes);
 }
 #endif
