@@ -1,8 +1,10 @@
 // Arrays get addresses. An array lives from the first operation that names it to the last; two arrays
-// whose lives meet must not share words. Persistent arrays come first, in order, so that every entry
-// of a roll finds them at the same place. The search starts where the last one ended: words are
-// reused as late as possible, which leaves the scheduler more freedom.
+// whose lives meet must not share words. Words are reused as late as possible, which leaves the
+// scheduler more freedom. The sections of a run have their arrays at the same distances, so that
+// the scheduler can repeat them.
 #include <algorithm>
+#include <map>
+#include <set>
 
 #include "scheduler/schedule.h"
 
@@ -63,22 +65,22 @@ bool overlaps(const Block& a, const Block& b) {
          b.begin < a.end && a.life.first <= b.life.last && b.life.first <= a.life.last;
 }
 
-// One bank of one home.
-class BankAllocator {
+// Words of one bank of one home, from `begin` to `end`.
+class WordAllocator {
  public:
-  // The word of the bank where the block starts, or -1.
-  int place(Block block, int words_per_bank) {
-    // Blocks come in order of their first use: what died before is of no more interest.
-    std::erase_if(blocks_, [&](const Block& b) { return b.life.last < block.life.first; });
+  WordAllocator(int begin, int end) : begin_(begin), end_(end), cursor_(begin) {}
+
+  // The word where the block starts, or -1. The search starts where the last one ended.
+  int place(Block block) {
     const int words = block.end - block.begin;
-    int start = cursor_ + words <= words_per_bank ? cursor_ : 0;
+    int start = cursor_ + words <= end_ ? cursor_ : begin_;
     const int origin = start;
     bool wrapped = false;
     while (true) {
-      if (start + words > words_per_bank) {
+      if (start + words > end_) {
         if (wrapped) return -1;
         wrapped = true;
-        start = 0;
+        start = begin_;
         continue;
       }
       if (wrapped && start > origin) return -1;
@@ -90,8 +92,16 @@ class BankAllocator {
     }
     blocks_.push_back(block);
     cursor_ = block.end;
+    top_ = std::max(top_, block.end);
     return block.begin;
   }
+  // Blocks come in order of their first use: what died before is of no more interest.
+  void forget_before(int operation) {
+    std::erase_if(blocks_, [&](const Block& b) { return b.life.last < operation; });
+  }
+  // The next search starts at the beginning, so that little is used.
+  void rewind() { cursor_ = begin_; }
+  int top() const { return top_; }
 
  private:
   const Block* find_obstacle(const Block& block) const {
@@ -102,7 +112,182 @@ class BankAllocator {
   }
 
   std::vector<Block> blocks_;
-  int cursor_ = 0;
+  int begin_, end_, cursor_, top_ = 0;
+};
+
+// Arrays of one section of a run, in order of first use.
+using SectionArrays = std::vector<int>;
+
+class MemoryAllocator {
+ public:
+  MemoryAllocator(VectorProgram& program, const Target& target)
+      : program_(program),
+        target_(target),
+        bank_words_(target.words_per_slice / 2),
+        lives_(LifeCollector(program).take()),
+        placed_(program.arrays.size(), false),
+        top_(homes_of(target).size() * 2, 0) {}
+
+  Status run() {
+    for (const SectionRun& run : section_runs(program_)) find_repeated(run);
+    TRY_STATUS(place_others());
+    for (const std::vector<SectionArrays>& sections : repeated_) {
+      TRY_STATUS(place_repeated(sections));
+    }
+    return Ok{};
+  }
+
+ private:
+  int bank_of(const Array& array) const { return array.home * 2 + array.bank; }
+
+  static Block block_of(const Array& array, Life life) {
+    return {array.slice, array.slice + array.streams * array.copies - 1, 0, array.vectors, life};
+  }
+
+  // The arrays of a run that live in their section and the next one, if all sections have the same.
+  void find_repeated(const SectionRun& run) {
+    std::vector<SectionArrays> sections(run.count);
+    std::vector<int> ends;
+    for (int i = 0; i < run.count; ++i) ends.push_back(section_end(program_, run.first + i));
+    const int begin = program_.sections[run.first].first;
+    for (size_t id = 0; id < lives_.size(); ++id) {
+      const Life& life = lives_[id];
+      if (program_.arrays[id].persistent || life.first < begin || life.first >= ends.back()) {
+        continue;
+      }
+      const auto at = std::upper_bound(ends.begin(), ends.end(), life.first) - ends.begin();
+      const int after = run.first + static_cast<int>(at) + 1;
+      const int limit = after < static_cast<int>(program_.sections.size())
+                            ? section_end(program_, after)
+                            : ends.back();
+      if (life.last < limit) sections[at].push_back(static_cast<int>(id));
+    }
+    for (SectionArrays& arrays : sections) {
+      std::stable_sort(arrays.begin(), arrays.end(),
+                       [&](int a, int b) { return lives_[a].first < lives_[b].first; });
+    }
+    for (const SectionArrays& arrays : sections) {
+      const bool alike = std::equal(
+          arrays.begin(), arrays.end(), sections[0].begin(), sections[0].end(), [&](int a, int b) {
+            const Array &x = program_.arrays[a], &y = program_.arrays[b];
+            return x.home == y.home && x.bank == y.bank && x.slice == y.slice &&
+                   x.streams == y.streams && x.copies == y.copies && x.vectors == y.vectors;
+          });
+      if (!alike) return;
+    }
+    for (const SectionArrays& arrays : sections) {
+      for (int id : arrays) {
+        placed_[id] = true;
+        repeats_in_.insert(bank_of(program_.arrays[id]));
+      }
+    }
+    repeated_.push_back(std::move(sections));
+  }
+
+  // Persistent arrays first, in order, so that every entry of a roll finds them at the same place.
+  Status place_others() {
+    std::vector<WordAllocator> banks(top_.size(), WordAllocator(0, bank_words_));
+    std::vector<int> order;
+    for (size_t i = 0; i < program_.arrays.size(); ++i) {
+      if (!placed_[i]) order.push_back(static_cast<int>(i));
+    }
+    std::stable_sort(order.begin(), order.end(), [&](int a, int b) {
+      const bool pa = program_.arrays[a].persistent, pb = program_.arrays[b].persistent;
+      if (pa != pb) return pa;
+      return !pa && lives_[a].first < lives_[b].first;
+    });
+    const int forever = static_cast<int>(program_.operations.size());
+    for (int id : order) {
+      Array& array = program_.arrays[id];
+      const Life life = array.persistent ? Life{-1, forever} : lives_[id];
+      if (!array.persistent && life.first < 0) continue;  // never used
+      CHECK(static_cast<size_t>(bank_of(array)) < banks.size());
+      CHECK(array.slice + array.streams * array.copies <= 4);
+      WordAllocator& bank = banks[bank_of(array)];
+      if (!array.persistent) bank.forget_before(life.first);
+      if (repeats_in_.count(bank_of(array)) > 0) bank.rewind();
+      const int begin = bank.place(block_of(array, life));
+      if (begin < 0) return no_room(array);
+      array.address = array.bank * bank_words_ + begin;
+      top_[bank_of(array)] = std::max(top_[bank_of(array)], bank.top());
+    }
+    return Ok{};
+  }
+
+  // Sections take turns in equal parts of what the others left of a bank, or share it where an array
+  // needs more than a part.
+  Status place_repeated(const std::vector<SectionArrays>& sections) {
+    const SectionArrays& model = sections[0];
+    std::map<int, std::vector<size_t>> by_bank;
+    for (size_t i = 0; i < model.size(); ++i) {
+      by_bank[bank_of(program_.arrays[model[i]])].push_back(i);
+    }
+    if (model.empty()) return Ok{};
+    const int end = section_end_of(model.front());
+    for (const auto& [bank, members] : by_bank) {
+      const int left = bank_words_ - top_[bank];
+      std::vector<int> offsets;
+      int part = left / kSectionMemories;
+      if (!place_members(model, members, part, end, false, offsets)) {
+        part = 0;
+        if (!place_members(model, members, left, end, true, offsets)) {
+          return no_room(program_.arrays[model[members[offsets.size()]]]);
+        }
+      }
+      for (size_t s = 0; s < sections.size(); ++s) {
+        const int base = top_[bank] + static_cast<int>(s) % kSectionMemories * part;
+        for (size_t m = 0; m < members.size(); ++m) {
+          Array& array = program_.arrays[sections[s][members[m]]];
+          array.address = array.bank * bank_words_ + base + offsets[m];
+        }
+      }
+    }
+    return Ok{};
+  }
+
+  // The end of the section that the array is first used in.
+  int section_end_of(int array) const {
+    const int operation = lives_[array].first;
+    int section = 0;
+    while (section_end(program_, section) <= operation) ++section;
+    return section_end(program_, section);
+  }
+
+  // Places within `words`. Shared: the next section has the same words, so that what lives into it must
+  // keep clear of its first arrays.
+  bool place_members(const SectionArrays& model, const std::vector<size_t>& members, int words,
+                     int end, bool shared, std::vector<int>& offsets) const {
+    offsets.clear();
+    WordAllocator allocator(0, words);
+    for (size_t m : members) {
+      const Array& array = program_.arrays[model[m]];
+      Life life = lives_[model[m]];
+      if (life.last >= end) life = {shared ? -1 : life.first, end};
+      const int begin = allocator.place(block_of(array, life));
+      if (begin < 0) return false;
+      offsets.push_back(begin);
+    }
+    return true;
+  }
+
+  Error no_room(const Array& array) const {
+    return Error{ErrorCode::OutOfRange,
+                 "array " + array.name + " needs " + std::to_string(array.vectors) +
+                     " words in bank " + std::to_string(array.bank) + " of home " +
+                     std::to_string(array.home) + ", which has " + std::to_string(bank_words_) +
+                     " and no room for them; use a shorter --context or a target with more "
+                     "words_per_slice",
+                 "memory of target " + target_.name};
+  }
+
+  VectorProgram& program_;
+  const Target& target_;
+  int bank_words_;
+  std::vector<Life> lives_;
+  std::vector<bool> placed_;  // by array: belongs to a repeated section
+  std::vector<int> top_;      // by bank: words that others than repeated sections take
+  std::set<int> repeats_in_;  // banks
+  std::vector<std::vector<SectionArrays>> repeated_;
 };
 
 }  // namespace
@@ -122,42 +307,7 @@ std::vector<std::array<int, 4>> homes_of(const Target& target) {
 }
 
 Status allocate_memory(VectorProgram& program, const Target& target) {
-  const int words_per_bank = target.words_per_slice / 2;
-  const std::vector<Life> lives = LifeCollector(program).take();
-  const size_t homes = homes_of(target).size();
-  std::vector<BankAllocator> banks(homes * 2);
-
-  std::vector<int> order;
-  for (size_t i = 0; i < program.arrays.size(); ++i) order.push_back(static_cast<int>(i));
-  std::stable_sort(order.begin(), order.end(), [&](int a, int b) {
-    const bool pa = program.arrays[a].persistent, pb = program.arrays[b].persistent;
-    if (pa != pb) return pa;
-    return !pa && lives[a].first < lives[b].first;
-  });
-  const int forever = static_cast<int>(program.operations.size());
-  for (int id : order) {
-    Array& array = program.arrays[id];
-    Life life = lives[id];
-    if (array.persistent) life = {-1, forever};
-    if (!array.persistent && life.first < 0) continue;  // never used
-    CHECK(static_cast<size_t>(array.home) < homes);
-    const int slices = array.streams * array.copies;
-    CHECK(array.slice + slices <= 4);
-    const Block block{array.slice, array.slice + slices - 1, 0, array.vectors, life};
-    const int begin = banks[array.home * 2 + array.bank].place(block, words_per_bank);
-    if (begin < 0) {
-      return Error{ErrorCode::OutOfRange,
-                   "array " + array.name + " needs " + std::to_string(array.vectors) +
-                       " words in bank " + std::to_string(array.bank) + " of home " +
-                       std::to_string(array.home) + ", which has " +
-                       std::to_string(words_per_bank) +
-                       " and no room for them; use a shorter --context or a target with more "
-                       "words_per_slice",
-                   "memory of target " + target.name};
-    }
-    array.address = array.bank * words_per_bank + begin;
-  }
-  return Ok{};
+  return MemoryAllocator(program, target).run();
 }
 
 }  // namespace pianola

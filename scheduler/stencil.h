@@ -106,6 +106,7 @@ struct Stencil {
   int sxm = -1;
   int64_t sxm_offset = 0;
   TimedNest sxm_nest;
+  bool streams_chosen = false;  // streams[i].chosen is given, not to be found
   bool alone = false;           // dense nests keep others out of their gaps
   int64_t earliest_offset = 0;  // smallest offset of any issue
   int64_t finish = 0;           // largest offset of any effect

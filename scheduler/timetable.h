@@ -91,6 +91,8 @@ class PortBucket {
   int64_t level_at(int64_t cycle) const {
     return std::min(depth_, level_ + (cycle - cycle_) * rate_);
   }
+  // Cycles that bring so many bytes.
+  int64_t cycles_for(int64_t bytes) const { return (bytes + rate_ - 1) / rate_; }
   void take(int64_t cycle, int64_t bytes) {
     level_ = level_at(cycle) - bytes;
     cycle_ = cycle;
@@ -100,7 +102,7 @@ class PortBucket {
   int64_t rate_, depth_, level_, cycle_ = 0;
 };
 
-// Everything that can be taken.
+// Everything that can be taken cycle by cycle.
 struct Timetable {
   explicit Timetable(const Target& target);
 
@@ -118,7 +120,6 @@ struct Timetable {
   std::vector<Slice> slices;
   std::vector<Chain> chains;
   std::vector<BitRow> sxm;
-  PortBucket tape, kv_in, kv_out, host_out;
 };
 
 }  // namespace pianola

@@ -127,12 +127,31 @@ struct SxmOperation {
 using VectorOperation = std::variant<VxmOperation, MatmulOperation, CopyInOperation,
                                      CopyOutOperation, SxmOperation>;
 
+// A stretch of operations, up to the next section. Neighbouring sections of one group do the same work on
+// other data (the layers of a model): the scheduler may place the first ones and repeat them.
+struct Section {
+  int first = 0;  // operation
+  std::string group;
+};
+
 struct VectorProgram {
   std::vector<Array> arrays;
   std::vector<int> accumulator_groups;  // size of each group
   std::vector<VectorOperation> operations;
+  std::vector<Section> sections;  // ascending; what comes before the first one belongs to none
   std::vector<RegisterDeclaration> registers;
 };
+
+// Neighbouring sections of one group that are worth repeating: sections first .. first + count - 1.
+struct SectionRun {
+  int first = 0, count = 0;
+};
+constexpr int kSectionRunMin = 6;
+// Neighbouring sections of a run use different memory; every second one the same.
+constexpr int kSectionMemories = 2;
+std::vector<SectionRun> section_runs(const VectorProgram& program);
+// The operation after the last one of a section.
+int section_end(const VectorProgram& program, int section);
 
 std::string to_text(const VectorProgram& program);
 

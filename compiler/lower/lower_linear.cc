@@ -6,6 +6,10 @@
 
 namespace pianola {
 
+// A product outside of layers (the head) is long: it has sections of its own, each of so many chunks
+// that their scales take turns in all places.
+constexpr int kChunksPerSection = 4;
+
 void Lowering::lower_product(const QNode& node, const Codes& codes, const Product& product) {
   const QuantizedMatrix& matrix = *product.matrix;
   const int blocks = matrix.rows / lanes_, windows = matrix.windows();
@@ -19,6 +23,10 @@ void Lowering::lower_product(const QNode& node, const Codes& codes, const Produc
   }
   const int chunk = blocks_per_chunk(matrix);
   for (int first = 0; first < blocks; first += chunk) {
+    if (layer_.empty() && first > 0 && first / chunk % kChunksPerSection == 0) {
+      const bool whole = first + kChunksPerSection * chunk <= blocks;
+      begin_section(whole ? node.name : node.name + ".rest");
+    }
     const int count = std::min(chunk, blocks - first);
     const ArrayId scales = add_array(node.name + ".weight_scales",
                                      state({2, 0, next_slice_ % 2 * 2}), 2, count * windows);

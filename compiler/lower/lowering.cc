@@ -1,6 +1,8 @@
 #include "compiler/lower/lowering.h"
 
 #include <bit>
+#include <string_view>
+#include <utility>
 
 #include "isa/arithmetic.h"
 
@@ -59,6 +61,26 @@ ArrayId Lowering::add_array(std::string name, Place place, int streams, int vect
   array.vectors = vectors;
   out_.program.arrays.push_back(std::move(array));
   return static_cast<ArrayId>(out_.program.arrays.size()) - 1;
+}
+
+// Every section spreads its work alike, so that neighbours of a group differ in their data alone.
+void Lowering::begin_section(std::string group) {
+  out_.program.sections.push_back(
+      {static_cast<int>(out_.program.operations.size()), std::move(group)});
+  next_block_ = 0;
+  next_slice_ = 0;
+}
+
+// A section per layer, and one for each node outside of layers.
+void Lowering::begin_section_of(const QNode& node) {
+  constexpr std::string_view kLayers = "layers.";
+  std::string layer;
+  if (node.name.starts_with(kLayers)) {
+    layer = node.name.substr(0, node.name.find('.', kLayers.size()) + 1);
+  }
+  if (!layer.empty() && layer == layer_) return;
+  layer_ = layer;
+  begin_section(layer.empty() ? node.name : "layers");
 }
 
 AccumulatorGroup Lowering::new_group(int size) {
@@ -152,6 +174,7 @@ LoweredEntry Lowering::run(const DataTape& tape) {
     segment.limit = static_cast<uint32_t>(shape_.context - tokens_);
     out_.tape.push_back(segment);
     for (const QNode& node : graph_.nodes) {
+      begin_section_of(node);
       std::visit([&](const auto& op) { lower(node, op); }, node.op);
       if (std::holds_alternative<QEmbed>(node.op)) receive_rotary();
     }

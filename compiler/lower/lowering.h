@@ -45,6 +45,8 @@ class Lowering {
   void emit(VectorOperation operation) {
     out_.program.operations.push_back(std::move(operation));
   }
+  void begin_section(std::string group);
+  void begin_section_of(const QNode& node);
   AccumulatorGroup new_group(int size);
   static Operand from(ArrayId array, int index, std::array<int, 3> step,
                       VxmFormat format = VxmFormat::F32);
@@ -149,6 +151,7 @@ class Lowering {
   int rotary_row_ = 0;
   int next_block_ = 0;                 // spreads products over the matrix units
   int next_slice_ = 0;
+  std::string layer_;                  // "layers.N." of the section, empty outside of layers
   uint64_t tape_vectors_ = 0;          // of weights and scales, so far
   struct ResidentBlock {
     ArrayId tiles = -1, scales = -1;

@@ -1,0 +1,428 @@
+#include "scheduler/placer.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace pianola {
+namespace {
+
+constexpr int64_t kSearchCyclesMax = int64_t{1} << 20;
+
+// A dense nest keeps others out of its gaps, unless that would delay it by more than this.
+constexpr int64_t kDensePatienceCycles = 64;
+
+// Instructions are counted in windows of so many cycles: few words, compared with what a queue holds.
+constexpr int64_t kWindowCycles = 128;
+constexpr int64_t kWordBytes = 32;
+
+void interval(const MemoryUse& use, int& low, int& high) {
+  low = use.address + use.reach_low;
+  high = use.address + use.reach_high;
+  for (int level = 0; level < 3; ++level) {
+    const int reach = (use.nest.count[level] - 1) * use.step[level];
+    (reach < 0 ? low : high) += reach;
+  }
+  ++high;
+}
+
+void set_stream(AnyInstruction& instruction, const Part::Link& link, const StreamUse& use,
+                int streams) {
+  const uint32_t stream = static_cast<uint32_t>(use.chosen);
+  switch (link.field) {
+    case StreamField::MemStream: {
+      std::get<MemInstruction>(instruction).stream =
+          static_cast<uint32_t>((use.chosen + link.lane - link.slice + streams) % streams);
+      return;
+    }
+    case StreamField::X: std::get<VxmInstruction>(instruction).x_stream = stream; return;
+    case StreamField::Y: std::get<VxmInstruction>(instruction).y_stream = stream; return;
+    case StreamField::Z: std::get<VxmInstruction>(instruction).z_stream = stream; return;
+    case StreamField::VxmOut: std::get<VxmInstruction>(instruction).out_stream = stream; return;
+    case StreamField::Load: std::get<MxmLoadInstruction>(instruction).stream = stream; return;
+    case StreamField::Mac: std::get<MxmMacInstruction>(instruction).stream = stream; return;
+    case StreamField::MacOut:
+      std::get<MxmMacInstruction>(instruction).out_stream = stream;
+      return;
+    case StreamField::Sxm: std::get<SxmInstruction>(instruction).stream = stream; return;
+    case StreamField::SxmOut: std::get<SxmInstruction>(instruction).out_stream = stream; return;
+    case StreamField::Recv: std::get<PortRecvInstruction>(instruction).out_stream = stream; return;
+    case StreamField::Send: std::get<PortSendInstruction>(instruction).stream = stream; return;
+  }
+}
+
+// Whether an operation does nothing but load a group's accumulators for the next one.
+bool opens_group(const VectorOperation& operation) {
+  const auto* pass = std::get_if<VxmOperation>(&operation);
+  return pass && pass->group >= 0 && !pass->closes_group && pass->writes.empty() &&
+         pass->pass.acc_op == VxmAccOp::Load;
+}
+
+}  // namespace
+
+Placer::Placer(const VectorProgram& program, const Target& target, const PlaceOptions& options)
+    : program_(program),
+      target_(target),
+      reservations_(target),
+      state_{MemoryOrder(target.slices(), target.words_per_slice),
+             std::vector(target.vxm_chains, std::vector<Accumulator>(target.vxm_accumulators)),
+             std::vector<Mxm>(target.mxm_positions.size()),
+             {{{PortBucket(target.tape_bytes_per_cycle, target.tape_fifo_vectors * target.lanes)},
+               {PortBucket(target.kv_bytes_per_cycle, target.kv_fifo_vectors * target.lanes)},
+               {PortBucket(target.kv_bytes_per_cycle, target.kv_fifo_vectors * target.lanes)},
+               {PortBucket(target.host_bytes_per_cycle, target.host_fifo_vectors * target.lanes)}}},
+             {}},
+      groups_(program.accumulator_groups.size()),
+      window_words_max_(kWindowCycles * target.instruction_bytes_per_cycle *
+                        options.instruction_percent / (100 * kWordBytes)) {}
+
+Status Placer::place(int index, std::vector<Placed>* kept) {
+  const VectorOperation& operation = program_.operations[index];
+  StencilOptions options;
+  Stencil stencil = build_stencil(program_, operation, target_, options);
+  int64_t base = find_alone(stencil);
+  const auto* matmul = std::get_if<MatmulOperation>(&operation);
+  const int sustained = sustained_load_period(target_);
+  if (matmul && matmul->source == TileSource::Tape && sustained > 1) {
+    options.tape_load_period = sustained;
+    Stencil slower = build_stencil(program_, operation, target_, options);
+    // Loads as fast as the MXM takes them need a backlog in the FIFO; without one, waiting for it
+    // may take longer than loading as the tape comes in.
+    const int64_t limit = base < 0 ? INT64_MAX : base + stencil.last_mac - slower.last_mac;
+    const int64_t other = find_alone(slower, limit);
+    if (other >= 0 && other < limit) {
+      stencil = std::move(slower);
+      base = other;
+    } else {
+      options.tape_load_period = 1;
+    }
+  }
+  if (base < 0) return no_place(index);
+  Placed placed = {index, std::move(stencil), base, options};
+  Journal journal;
+  CHECK(reservations_.reserve(placed.stencil, base, journal));
+  note(placed.stencil, base);
+  if (opens_group(operation)) {
+    waiting_ = std::move(placed);
+    waiting_journal_ = std::move(journal);
+    return Ok{};
+  }
+  if (waiting_) {
+    move_later(placed);
+    finish(std::move(*waiting_), kept);
+    waiting_.reset();
+  }
+  finish(std::move(placed), kept);
+  return Ok{};
+}
+
+void Placer::finish(Placed placed, std::vector<Placed>* kept) {
+  emit(placed.stencil, placed.base, placed.operation);
+  if (kept) kept->push_back(std::move(placed));
+}
+
+// What waits moves to the last place before the accumulators are needed by what comes next: until then
+// they are of use to others.
+void Placer::move_later(const Placed& next) {
+  Placed& placed = *waiting_;
+  const ChainUse& opening = placed.stencil.chains.front();
+  int64_t needed = INT64_MAX;
+  for (const ChainUse& use : next.stencil.chains) {
+    if (use.group == opening.group) needed = std::min(needed, next.base + use.accumulate);
+  }
+  CHECK(needed < INT64_MAX);
+  const int64_t ready = opening.accumulate + opening.nest.span() + latency_vxm_add(target_.lanes);
+  reservations_.undo(waiting_journal_);
+  for (int64_t base = needed - ready; base > placed.base; --base) {
+    waiting_journal_.clear();
+    if (reservations_.reserve(placed.stencil, base, waiting_journal_)) {
+      placed.base = base;
+      groups_[opening.group].first_use = INT64_MAX;
+      note(placed.stencil, base);
+      return;
+    }
+    reservations_.undo(waiting_journal_);
+  }
+  waiting_journal_.clear();
+  CHECK(reservations_.reserve(placed.stencil, placed.base, waiting_journal_));
+}
+
+Error Placer::no_place(int index) const {
+  VectorProgram one;
+  one.arrays = program_.arrays;
+  one.operations = {program_.operations[index]};
+  std::string text = to_text(one);
+  text = text.substr(text.find_last_of('\n', text.size() - 2) + 1);
+  return Error{ErrorCode::OutOfRange,
+               "operation " + std::to_string(index) + " finds no place: " + text +
+                   "its operands collide with each other, or accumulators of the VXM (" +
+                   std::to_string(target_.vxm_accumulators) + ") run out",
+               "scheduler, target " + target_.name};
+}
+
+// As find, with dense nests alone in their queues where that costs little.
+int64_t Placer::find_alone(Stencil& stencil, int64_t limit) {
+  stencil.alone = false;
+  const int64_t mixed = find(stencil, limit);
+  if (mixed < 0) return -1;
+  stencil.alone = true;
+  const int64_t alone = find(stencil, std::min(limit, mixed + kDensePatienceCycles));
+  if (alone >= 0) return alone;
+  stencil.alone = false;
+  return find(stencil, limit);  // again, because the choice of streams belongs to the place
+}
+
+// Earliest base below `limit`, or -1. Leaves nothing reserved.
+int64_t Placer::find(Stencil& stencil, int64_t limit) {
+  const int64_t earliest = earliest_base(stencil);
+  if (earliest < 0) return -1;
+  const std::vector<int64_t> words = word_offsets(stencil);
+  for (int64_t base = earliest; base < earliest + kSearchCyclesMax && base < limit; ++base) {
+    const int64_t skip = std::max(port_wait(stencil, base), word_wait(words, base));
+    if (skip > 0) {
+      base += skip - 1;
+      continue;
+    }
+    journal_.clear();
+    const bool fits = reservations_.reserve(stencil, base, journal_);
+    reservations_.undo(journal_);
+    if (fits) return base;
+    base += reservations_.skip() - 1;
+  }
+  return -1;
+}
+
+int64_t Placer::earliest_base(Stencil& stencil) {
+  int64_t base = std::max(-stencil.earliest_offset, dependence_base(stencil));
+  for (ChainUse& use : stencil.chains) {
+    if (use.group < 0) continue;
+    const int64_t ready = accumulator_base(use, base);
+    if (ready < 0) return -1;
+    base = std::max(base, ready);
+  }
+  return base;
+}
+
+// What data, tiles and the order of the ports demand.
+int64_t Placer::dependence_base(const Stencil& stencil) const {
+  int64_t base = INT64_MIN;
+  for (const MemoryUse& use : stencil.memory) base = std::max(base, memory_base(use));
+  if (stencil.mxm >= 0) {
+    const Mxm& mxm = state_.mxms[stencil.mxm];
+    base = std::max({base, mxm.last_swap - stencil.first_load,
+                     mxm.last_load + 1 - stencil.first_load,
+                     mxm.last_mac + 1 - stencil.first_mac});
+  }
+  for (const PortUse& use : stencil.ports) {
+    base = std::max(base, state_.ports[static_cast<size_t>(use.port)].last + 1 - use.offset);
+  }
+  return base;
+}
+
+int64_t Placer::memory_base(const MemoryUse& use) const {
+  int64_t base = 0;
+  if (use.reach_high != use.reach_low || use.reach_low != 0) {
+    int low = 0, high = 0;
+    interval(use, low, high);
+    const int64_t ready = use.write ? state_.order.write_from(use.slice, low, high)
+                                    : state_.order.read_from(use.slice, low, high);
+    return ready - use.offset;
+  }
+  for_each_iteration(use.nest, [&](int64_t time, int i1, int i2, int i3) {
+    const int word = use.address + i1 * use.step[0] + i2 * use.step[1] + i3 * use.step[2];
+    const int64_t ready = use.write ? state_.order.write_from(use.slice, word, word + 1)
+                                    : state_.order.read_from(use.slice, word, word + 1);
+    base = std::max(base, ready - use.offset - time);
+    return true;
+  });
+  return base;
+}
+
+// Gives the group its accumulators, if it has none yet, and says from which base they are free.
+int64_t Placer::accumulator_base(ChainUse& use, int64_t base) {
+  Group& group = groups_[use.group];
+  std::vector<Accumulator>& file = state_.accumulators[use.chain];
+  if (group.base < 0) {
+    const int size = accumulators_of(use.group);
+    int64_t best = INT64_MAX;
+    for (int first = 0; first + size <= static_cast<int>(file.size()); ++first) {
+      int64_t free_at = 0;
+      bool taken = false;
+      for (int a = first; a < first + size && !taken; ++a) {
+        taken = file[a].taken;
+        free_at = std::max(free_at, file[a].last_use);
+      }
+      // What is free by the time that the operands are there is as good as anything.
+      free_at = std::max(free_at, base + use.accumulate);
+      if (!taken && free_at < best) {
+        best = free_at;
+        group = {use.chain, first, INT64_MAX};
+      }
+    }
+    if (group.base < 0) return -1;
+    for (int a = group.base; a < group.base + size; ++a) file[a].taken = true;
+  }
+  CHECK(group.chain == use.chain);
+  return accumulators_ready(use);
+}
+
+// From which base the group's accumulators hold what the operation needs.
+int64_t Placer::accumulators_ready(const ChainUse& use) const {
+  const std::vector<Accumulator>& file = state_.accumulators[use.chain];
+  int64_t ready = 0;
+  const int add = latency_vxm_add(target_.lanes);
+  for_each_iteration(use.nest, [&](int64_t time, int i1, int i2, int i3) {
+    const Accumulator& a = file[accumulator_number(use, i1, i2, i3)];
+    ready = std::max(ready, a.last_use + add - use.accumulate - time);
+    return true;
+  });
+  return ready;
+}
+
+int Placer::accumulator_number(const ChainUse& use, int i1, int i2, int i3) const {
+  return groups_[use.group].base + use.accumulator + i1 * use.accumulator_step[0] +
+         i2 * use.accumulator_step[1] + i3 * use.accumulator_step[2];
+}
+
+// Cycles that the base must wait at least for the ports' rates; 0: none.
+int64_t Placer::port_wait(const Stencil& stencil, int64_t base) const {
+  for (const PortUse& use : stencil.ports) {
+    PortBucket copy = state_.ports[static_cast<size_t>(use.port)].bucket;
+    const int64_t bytes = int64_t{use.vectors} * target_.lanes;
+    int64_t wait = 0;
+    for_each_iteration(use.nest, [&](int64_t time, int, int, int) {
+      const int64_t cycle = base + use.offset + time;
+      const int64_t level = copy.level_at(cycle);
+      if (level < bytes) {
+        wait = copy.cycles_for(bytes - level);
+        return false;
+      }
+      copy.take(cycle, bytes);
+      return true;
+    });
+    if (wait > 0) return wait;
+  }
+  return 0;
+}
+
+// First issues of the operation's instruction words, ascending: slices of one position that start
+// together share a word.
+std::vector<int64_t> Placer::word_offsets(const Stencil& stencil) const {
+  if (window_words_max_ == 0) return {};
+  std::vector<std::array<int64_t, 3>> words;  // first issue, what may be shared
+  for (const Part& part : stencil.parts) {
+    const QueueInfo& info = target_.queues[part.instruction.queue];
+    const bool memory = info.kind == QueueKind::MemRead || info.kind == QueueKind::MemWrite;
+    words.push_back({part.instruction.first, static_cast<int64_t>(info.kind),
+                     memory ? info.position : part.instruction.queue});
+  }
+  std::sort(words.begin(), words.end());
+  words.erase(std::unique(words.begin(), words.end()), words.end());
+  std::vector<int64_t> offsets;
+  for (const auto& word : words) offsets.push_back(word[0]);
+  return offsets;
+}
+
+// Cycles that the base must wait at least for a window with room for the words; 0: none. An empty
+// window takes any number.
+int64_t Placer::word_wait(const std::vector<int64_t>& offsets, int64_t base) const {
+  for (size_t i = 0; i < offsets.size();) {
+    const int64_t window = (base + offsets[i]) / kWindowCycles;
+    size_t end = i;
+    while (end < offsets.size() && (base + offsets[end]) / kWindowCycles == window) ++end;
+    const auto index = static_cast<size_t>(window);
+    const int64_t there = index < state_.window_words.size() ? state_.window_words[index] : 0;
+    if (there > 0 && there + static_cast<int64_t>(end - i) > window_words_max_) {
+      return (window + 1) * kWindowCycles - base - offsets[i];
+    }
+    i = end;
+  }
+  return 0;
+}
+
+void Placer::note(const Stencil& stencil, int64_t base) {
+  for (const MemoryUse& use : stencil.memory) note_memory(use, base);
+  for (const ChainUse& use : stencil.chains) note_accumulators(use, base);
+  for (const int64_t offset : word_offsets(stencil)) {
+    const auto window = static_cast<size_t>((base + offset) / kWindowCycles);
+    if (window >= state_.window_words.size()) state_.window_words.resize(window + 1);
+    ++state_.window_words[window];
+  }
+  if (stencil.mxm >= 0) {
+    state_.mxms[stencil.mxm] = {base + stencil.last_load, base + stencil.last_mac,
+                          base + stencil.last_swap};
+  }
+  for (const PortUse& use : stencil.ports) {
+    for_each_iteration(use.nest, [&](int64_t time, int, int, int) {
+      const int64_t cycle = base + use.offset + time;
+      PortState& port = state_.ports[static_cast<size_t>(use.port)];
+      port.bucket.take(cycle, int64_t{use.vectors} * target_.lanes);
+      port.last = cycle;
+      return true;
+    });
+  }
+}
+
+// Into the schedule; `base` is the real time.
+void Placer::emit(const Stencil& stencil, int64_t base, int index) {
+  base += skipped_;
+  const size_t first = schedule_.instructions.size();
+  for (const Part& part : stencil.parts) {
+    PlacedInstruction instruction = part.instruction;
+    for (const Part::Link& link : part.links) {
+      set_stream(instruction.instruction, link, stencil.streams[link.use], target_.streams);
+    }
+    instruction.first += base;
+    schedule_.instructions.push_back(std::move(instruction));
+  }
+  for (const ChainUse& use : stencil.chains) {
+    if (use.group < 0) continue;
+    auto& instruction = schedule_.instructions[first + static_cast<size_t>(use.part)].instruction;
+    std::get<VxmInstruction>(instruction).acc += static_cast<uint32_t>(groups_[use.group].base);
+  }
+  schedule_.end = std::max(schedule_.end, base + stencil.finish);
+  schedule_.placements.push_back({index, base});
+}
+
+void Placer::note_memory(const MemoryUse& use, int64_t base) {
+  const int latency = latency_mem_write(target_.lanes);
+  if (use.reach_high != use.reach_low || use.reach_low != 0) {
+    int low = 0, high = 0;
+    interval(use, low, high);
+    const int64_t last = base + use.offset + use.nest.span();
+    if (use.write) {
+      state_.order.write_at(use.slice, low, high, last, latency);
+    } else {
+      state_.order.read_at(use.slice, low, high, last);
+    }
+    return;
+  }
+  for_each_iteration(use.nest, [&](int64_t time, int i1, int i2, int i3) {
+    const int word = use.address + i1 * use.step[0] + i2 * use.step[1] + i3 * use.step[2];
+    const int64_t cycle = base + use.offset + time;
+    if (use.write) {
+      state_.order.write_at(use.slice, word, word + 1, cycle, latency);
+    } else {
+      state_.order.read_at(use.slice, word, word + 1, cycle);
+    }
+    return true;
+  });
+}
+
+void Placer::note_accumulators(const ChainUse& use, int64_t base) {
+  if (use.group < 0) return;
+  std::vector<Accumulator>& file = state_.accumulators[use.chain];
+  Group& group = groups_[use.group];
+  group.first_use = std::min(group.first_use, base + use.accumulate);
+  for_each_iteration(use.nest, [&](int64_t time, int i1, int i2, int i3) {
+    Accumulator& a = file[accumulator_number(use, i1, i2, i3)];
+    a.last_use = std::max(a.last_use, base + use.accumulate + time);
+    return true;
+  });
+  if (!use.closes_group) return;
+  for (int a = group.base; a < group.base + accumulators_of(use.group); ++a) {
+    file[a].taken = false;
+    file[a].stays.emplace_back(group.first_use, file[a].last_use);
+  }
+}
+
+}  // namespace pianola

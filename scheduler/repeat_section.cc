@@ -1,0 +1,368 @@
+// Sections as copies of an earlier one, the model: same distances, streams and accumulators, a fixed period
+// apart. What must hold of every copy is tested for the first ones, until nothing new can follow:
+// collisions reach as far as a section is long, addresses repeat every kSectionMemories sections, and
+// what is left in the FIFOs of the ports must not become less from one copy to the next.
+#include <algorithm>
+#include <map>
+
+#include "scheduler/placer.h"
+
+namespace pianola {
+namespace {
+
+constexpr int kPeriodAttemptsMax = 32;
+constexpr int64_t kPeriodSearchCycles = int64_t{1} << 22;
+
+bool same(const TimedNest& a, const TimedNest& b) {
+  return a.count == b.count && a.period == b.period;
+}
+
+bool same(const PlacedInstruction& a, const PlacedInstruction& b) {
+  return a.queue == b.queue && a.mask == b.mask && a.first == b.first && a.count == b.count &&
+         a.period == b.period && a.instruction.index() == b.instruction.index();
+}
+
+bool same(const StreamUse& a, const StreamUse& b) {
+  return a.dir == b.dir && a.width == b.width && a.from == b.from && a.to == b.to &&
+         a.drive == b.drive && a.twin == b.twin && same(a.nest, b.nest);
+}
+
+bool same(const MemoryUse& a, const MemoryUse& b) {
+  return a.write == b.write && a.slice == b.slice && a.bank == b.bank && a.offset == b.offset &&
+         a.step == b.step && a.reach_low == b.reach_low && a.reach_high == b.reach_high &&
+         same(a.nest, b.nest);
+}
+
+bool same(const ChainUse& a, const ChainUse& b) {
+  return a.chain == b.chain && a.issue == b.issue && a.middle == b.middle && a.back == b.back &&
+         a.accumulate == b.accumulate && (a.group < 0) == (b.group < 0) &&
+         a.closes_group == b.closes_group && a.accumulator == b.accumulator &&
+         a.accumulator_step == b.accumulator_step && same(a.nest, b.nest);
+}
+
+bool same(const PortUse& a, const PortUse& b) {
+  return a.port == b.port && a.offset == b.offset && a.vectors == b.vectors &&
+         same(a.nest, b.nest);
+}
+
+template <typename T, typename F>
+bool same_all(const std::vector<T>& a, const std::vector<T>& b, F&& part) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [&](const T& x, const T& y) { return same(part(x), part(y)); });
+}
+
+// Whether two stencils take the same at the same distances: all but addresses and data.
+bool same_shape(const Stencil& a, const Stencil& b) {
+  const auto itself = [](const auto& x) -> const auto& { return x; };
+  return same_all(a.parts, b.parts, [](const Part& p) -> const PlacedInstruction& {
+           return p.instruction;
+         }) &&
+         same_all(a.streams, b.streams, itself) && same_all(a.memory, b.memory, itself) &&
+         same_all(a.chains, b.chains, itself) && same_all(a.ports, b.ports, itself) &&
+         a.mxm == b.mxm && a.first_load == b.first_load && a.last_load == b.last_load &&
+         a.last_mac == b.last_mac && a.last_swap == b.last_swap && a.sxm == b.sxm &&
+         a.sxm_offset == b.sxm_offset && same(a.sxm_nest, b.sxm_nest);
+}
+
+// A row of cycles that repeats.
+class CircleRow {
+ public:
+  explicit CircleRow(int64_t length) : length_(length) {}
+
+  bool is_free(int64_t begin, int64_t end) const {
+    for (const auto& [first, last] : taken_) {
+      for (const int64_t turn : {-length_, int64_t{0}, length_}) {
+        if (at(begin) < last + turn && first + turn < at(begin) + end - begin) return false;
+      }
+    }
+    return true;
+  }
+  void take(int64_t begin, int64_t end) { taken_.emplace_back(at(begin), at(begin) + end - begin); }
+
+ private:
+  int64_t at(int64_t cycle) const { return (cycle % length_ + length_) % length_; }
+
+  int64_t length_;
+  std::vector<std::pair<int64_t, int64_t>> taken_;
+};
+
+int64_t first_effect(const std::vector<Placed>& section) {
+  int64_t first = INT64_MAX;
+  for (const Placed& p : section) first = std::min(first, p.base + p.stencil.earliest_offset);
+  return first;
+}
+
+int64_t last_effect(const std::vector<Placed>& section) {
+  int64_t last = 0;
+  for (const Placed& p : section) last = std::max(last, p.base + p.stencil.finish);
+  return last;
+}
+
+}  // namespace
+
+Status Placer::place_section(int section, std::vector<Placed>* kept) {
+  if (kept) kept->clear();
+  const int end = section_end(program_, section);
+  for (int i = program_.sections[section].first; i < end; ++i) TRY_STATUS(place(i, kept));
+  return Ok{};
+}
+
+// The first section has no predecessor of its kind, so the second one is the model of the others.
+Status Placer::place_run(const SectionRun& run) {
+  std::vector<Placed> model;
+  TRY_STATUS(place_section(run.first, nullptr));
+  TRY_STATUS(place_section(run.first + 1, &model));
+  int alike = 2;
+  std::vector<Placed> copy;
+  while (alike < run.count && copy_section(model, run.first + alike, copy)) ++alike;
+  const bool repeated = alike >= kSectionRunMin && repeat({run.first, alike}, model);
+  for (int i = repeated ? alike : 2; i < run.count; ++i) {
+    TRY_STATUS(place_section(run.first + i, nullptr));
+  }
+  return Ok{};
+}
+
+// The operations of a section, at the places of the model's; false if they are not the same work.
+bool Placer::copy_section(const std::vector<Placed>& model, int section,
+                          std::vector<Placed>& copy) const {
+  copy.clear();
+  const int first = program_.sections[section].first;
+  if (section_end(program_, section) - first != static_cast<int>(model.size())) return false;
+  for (size_t i = 0; i < model.size(); ++i) {
+    const int operation = first + static_cast<int>(i);
+    Placed placed = {operation,
+                     build_stencil(program_, program_.operations[operation], target_,
+                                   model[i].options),
+                     model[i].base, model[i].options};
+    const Stencil& other = model[i].stencil;
+    if (!same_shape(placed.stencil, other)) return false;
+    placed.stencil.alone = other.alone;
+    placed.stencil.streams_chosen = true;
+    for (size_t s = 0; s < other.streams.size(); ++s) {
+      placed.stencil.streams[s].chosen = other.streams[s].chosen;
+    }
+    copy.push_back(std::move(placed));
+  }
+  return true;
+}
+
+// Gives the groups of the copy numbered `turn` the accumulators that were chosen for them.
+void Placer::set_accumulators(const std::vector<Placed>& copy,
+                              const std::vector<AccumulatorStay>& stays, int turn) {
+  std::map<AccumulatorGroup, size_t> order;
+  for (const Placed& p : copy) {
+    for (const ChainUse& use : p.stencil.chains) {
+      if (use.group >= 0) order[use.group] = 0;
+    }
+  }
+  size_t next = 0;
+  for (auto& [group, index] : order) {
+    const AccumulatorStay& stay = stays[next++];
+    groups_[group] = {stay.chain, stay.base[turn % kSectionMemories], INT64_MAX};
+  }
+}
+
+// How much later than the model the copy may happen, as far as what came before decides.
+int64_t Placer::least_shift(const std::vector<Placed>& copy) const {
+  int64_t shift = 1;
+  for (const Placed& p : copy) shift = std::max(shift, dependence_base(p.stencil) - p.base);
+  return shift;
+}
+
+// When the model's groups are in the accumulators, in the order of the groups.
+std::vector<Placer::AccumulatorStay> Placer::accumulator_stays(
+    const std::vector<Placed>& model) const {
+  std::map<AccumulatorGroup, AccumulatorStay> stays;
+  for (const Placed& p : model) {
+    for (const ChainUse& use : p.stencil.chains) {
+      if (use.group < 0) continue;
+      const int64_t first = p.base + use.accumulate, last = first + use.nest.span();
+      AccumulatorStay& stay =
+          stays.emplace(use.group, AccumulatorStay{use.chain, accumulators_of(use.group), first,
+                                                   last, {-1, -1}})
+              .first->second;
+      stay.first = std::min(stay.first, first);
+      stay.last = std::max(stay.last, last);
+    }
+  }
+  std::vector<AccumulatorStay> out;
+  for (const auto& [group, stay] : stays) out.push_back(stay);
+  return out;
+}
+
+// Whether nothing before the run's copies is in the accumulators at the time of this stay.
+bool Placer::accumulators_free(const AccumulatorStay& stay, int base, int64_t shift) const {
+  const int64_t add = latency_vxm_add(target_.lanes);
+  const auto& file = state_.accumulators[static_cast<size_t>(stay.chain)];
+  for (int a = base; a < base + stay.count; ++a) {
+    for (const auto& [first, last] : file[static_cast<size_t>(a)].stays) {
+      if (stay.first + shift < last + add && first < stay.last + shift + add) return false;
+    }
+  }
+  return true;
+}
+
+// Gives the groups of every second copy the same accumulators: what two copies of them use together is then
+// repeated every two periods. False: they do not suffice.
+bool Placer::choose_accumulators(std::vector<AccumulatorStay>& stays, int64_t period) const {
+  const int64_t circle = kSectionMemories * period, add = latency_vxm_add(target_.lanes);
+  // By chain and accumulator: what is taken of the circle.
+  std::vector<std::vector<CircleRow>> taken(
+      state_.accumulators.size(),
+      std::vector<CircleRow>(static_cast<size_t>(target_.vxm_accumulators), CircleRow(circle)));
+  for (int turn = 0; turn < kSectionMemories; ++turn) {
+    for (AccumulatorStay& stay : stays) {
+      if (stay.last + add - stay.first > circle) return false;
+      auto& rows = taken[static_cast<size_t>(stay.chain)];
+      const int64_t begin = stay.first + turn * period, end = stay.last + add + turn * period;
+      int base = 0, free = 0;
+      for (; base + stay.count <= target_.vxm_accumulators && free < stay.count; ++base) {
+        for (free = 0; free < stay.count && rows[base + free].is_free(begin, end);) ++free;
+        if (free == stay.count && !accumulators_free(stay, base, (turn + 1) * period)) free = 0;
+        if (free == stay.count) break;
+      }
+      if (free < stay.count) return false;
+      for (int a = base; a < base + stay.count; ++a) rows[a].take(begin, end);
+      stay.base[turn] = base;
+    }
+  }
+  return true;
+}
+
+// Cycles that the copy must wait at least for the ports' rates; 0: none.
+int64_t Placer::copy_port_wait(const std::vector<Placed>& copy, int64_t shift) const {
+  std::array<PortState, 4> ports = state_.ports;
+  for (const Placed& p : copy) {
+    for (const PortUse& use : p.stencil.ports) {
+      PortBucket& bucket = ports[static_cast<size_t>(use.port)].bucket;
+      const int64_t bytes = int64_t{use.vectors} * target_.lanes;
+      int64_t wait = 0;
+      for_each_iteration(use.nest, [&](int64_t time, int, int, int) {
+        const int64_t cycle = p.base + shift + use.offset + time;
+        const int64_t level = bucket.level_at(cycle);
+        if (level < bytes) wait = bucket.cycles_for(bytes - level);
+        bucket.take(cycle, bytes);
+        return wait == 0;
+      });
+      if (wait > 0) return wait;
+    }
+  }
+  return 0;
+}
+
+// The first shift from `shift` to `limit` at which the copy fits, with everything reserved; -1: none.
+int64_t Placer::reserve_copy(std::vector<Placed>& copy, int64_t shift, int64_t limit,
+                             Journal& journal) {
+  size_t start = 0;  // with what collided last
+  while (shift <= limit) {
+    journal.clear();
+    int64_t skip = 0;
+    for (size_t i = 0; i < copy.size() && skip == 0; ++i) {
+      const size_t index = (start + i) % copy.size();
+      if (reservations_.reserve(copy[index].stencil, copy[index].base + shift, journal)) continue;
+      skip = reservations_.skip();
+      start = index;
+    }
+    if (skip == 0) skip = copy_port_wait(copy, shift);
+    if (skip == 0) return shift;
+    reservations_.undo(journal);
+    shift += skip;
+  }
+  journal.clear();
+  return -1;
+}
+
+// What each port's FIFO holds when a copy at `shift` begins to take from it.
+std::array<int64_t, 4> Placer::port_levels(const std::vector<Placed>& model, int64_t shift) const {
+  std::array<int64_t, 4> levels{};
+  std::array<bool, 4> seen{};
+  for (const Placed& p : model) {
+    for (const PortUse& use : p.stencil.ports) {
+      const size_t port = static_cast<size_t>(use.port);
+      if (seen[port]) continue;
+      seen[port] = true;
+      levels[port] = state_.ports[port].bucket.level_at(p.base + shift + use.offset);
+    }
+  }
+  return levels;
+}
+
+// Up to which section of the run copies are reserved, and not only written down: the last one has the
+// memory of the run's last section, so that what follows meets the same addresses.
+int Placer::reserved_sections(const SectionRun& run, const std::vector<Placed>& model,
+                              int64_t period) const {
+  const int64_t length = last_effect(model) - first_effect(model) + 2 * target_.positions();
+  const int64_t reach = std::max<int64_t>(length / period + 1, kSectionMemories);
+  int last = static_cast<int>(std::min<int64_t>(run.count - 1, 2 + reach));
+  while ((run.count - 1 - last) % kSectionMemories != 0) ++last;
+  return std::min(last, run.count - 1);
+}
+
+// Copies at `period` or the next longer one at which the first copy fits. False: another copy does not
+// fit, `period` is what to try next.
+bool Placer::try_period(const SectionRun& run, const std::vector<Placed>& model, int64_t& period,
+                        std::vector<AccumulatorStay>& stays) {
+  const State before = state_;
+  std::vector<Journal> journals;
+  std::vector<std::vector<Placed>> copies;
+  const auto give_up = [&] {
+    for (const Journal& journal : journals) reservations_.undo(journal);
+    state_ = before;
+    ++period;
+    return false;
+  };
+  int last = run.count - 1;
+  std::array<int64_t, 4> levels{};
+  for (int i = 2; i <= last; ++i) {
+    std::vector<Placed>& copy = copies.emplace_back();
+    CHECK(copy_section(model, run.first + i, copy));
+    const int64_t least = std::max(least_shift(copy), i == 2 ? period : (i - 1) * period);
+    if (i > 2 && least > (i - 1) * period) {
+      period = (least - 1) / (i - 1);
+      return give_up();
+    }
+    const int64_t limit = i == 2 ? kPeriodSearchCycles : least;
+    const int64_t shift = reserve_copy(copy, least, limit, journals.emplace_back());
+    if (shift < 0) return give_up();
+    if (i == 2) {
+      period = shift;
+      last = reserved_sections(run, model, period);
+      if (!choose_accumulators(stays, period)) return give_up();
+    }
+    set_accumulators(copy, stays, i);
+    levels = port_levels(model, shift);
+    for (const Placed& p : copy) note(p.stencil, p.base + shift);
+  }
+  const std::array<int64_t, 4> next = port_levels(model, last * period);
+  for (size_t port = 0; port < next.size(); ++port) {
+    if (next[port] >= levels[port]) continue;
+    period += state_.ports[port].bucket.cycles_for(levels[port] - next[port]) - 1;
+    return give_up();
+  }
+  for (int i = 2; i <= last; ++i) {
+    for (const Placed& p : copies[i - 2]) {
+      emit(p.stencil, p.base + (i - 1) * period, p.operation);
+    }
+  }
+  return true;
+}
+
+bool Placer::repeat(const SectionRun& run, const std::vector<Placed>& model) {
+  int64_t period = 1;
+  std::vector<AccumulatorStay> stays = accumulator_stays(model);
+  for (int attempt = 1; !try_period(run, model, period, stays); ++attempt) {
+    if (attempt == kPeriodAttemptsMax) return false;
+    period += period / 1024;
+  }
+  const int last = reserved_sections(run, model, period);
+  std::vector<Placed> copy;
+  for (int i = last + 1; i < run.count; ++i) {
+    CHECK(copy_section(model, run.first + i, copy));
+    set_accumulators(copy, stays, i);
+    for (const Placed& p : copy) emit(p.stencil, p.base + (i - 1) * period, p.operation);
+  }
+  skipped_ += (run.count - 1 - last) * period;
+  return true;
+}
+
+}  // namespace pianola

@@ -1,0 +1,57 @@
+// What stencils have taken of the machine: queues, banks, VXM stages, SXMs and stream registers, cycle by
+// cycle. A stencil is reserved whole or not at all.
+#pragma once
+
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "isa/target.h"
+#include "scheduler/stencil.h"
+#include "scheduler/timetable.h"
+
+namespace pianola {
+
+class Reservations {
+ public:
+  // What one attempt has taken, to give it back.
+  struct Journal {
+    std::vector<std::pair<BitRow*, int64_t>> bits;
+    struct Hop {
+      Direction dir;
+      int stream, from, to;
+      int64_t drive;
+    };
+    std::vector<Hop> hops;
+
+    void clear() {
+      bits.clear();
+      hops.clear();
+    }
+  };
+
+  explicit Reservations(const Target& target) : target_(target), table_(target) {}
+
+  // Takes everything that the stencil needs at `base` and chooses its streams, unless they are chosen
+  // already. False: something is not free; what was taken until then is in the journal, too.
+  bool reserve(Stencil& stencil, int64_t base, Journal& journal);
+  void undo(const Journal& journal);
+  // After a reserve that failed: how far the base must move at least.
+  int64_t skip() const { return skip_; }
+
+ private:
+  bool is_free(const BitRow& row, int64_t cycle);
+  bool take(BitRow& row, int64_t cycle, Journal& journal);
+  bool take_queue(BitRow& row, int64_t first, const TimedNest& nest, bool alone, Journal& journal);
+  bool reserve_memory(const MemoryUse& use, int64_t base, bool alone, Journal& journal);
+  bool reserve_streams(Stencil& stencil, int64_t base, Journal& journal);
+  bool choose_streams(StreamUse& use, const StreamUse* twin, int64_t base) const;
+  bool streams_free(const StreamUse& use, int first, int64_t base) const;
+  void hold(const StreamUse& use, int64_t base, Journal& journal);
+
+  const Target& target_;
+  Timetable table_;
+  int64_t skip_ = 1;
+};
+
+}  // namespace pianola
