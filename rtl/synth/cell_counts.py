@@ -11,10 +11,10 @@ from dataclasses import dataclass
 # The arithmetic of one fp32 lane has no parameters: (LUTs, multipliers) of the cells fp_*.sv,
 # measured alone, per family. Everything above them is counted with these.
 CELLS = {
-    "xc7": {"mul": (104, 2), "add": (553, 0), "minmax": (126, 0), "convert": (305, 0),
-            "round": (350, 0), "special": (2121, 6)},
-    "ecp5": {"mul": (160, 4), "add": (700, 0), "minmax": (130, 0), "convert": (350, 0),
-             "round": (400, 0), "special": (3000, 7)},
+    "xc7": {"mul": (104, 2), "add": (553, 0), "minmax": (126, 0), "convert": (290, 0),
+            "round": (349, 0), "special": (2456, 6)},
+    "ecp5": {"mul": (121, 4), "add": (501, 0), "minmax": (162, 0), "convert": (298, 0),
+             "round": (344, 0), "special": (3768, 7)},
 }
 STAGES = ["mul1", "mul2", "add", "select", "sfu", "mul3", "tree", "root", "combine", "accumulate",
           "round"]
@@ -66,11 +66,17 @@ class Family:
                       for cell, (luts, dsps) in CELLS[name].items()}
 
     def select(self, inputs):
-        """LUTs of a bit taken from `inputs` bits: a LUT6 holds a 4-to-1 multiplexer and MUXF7 and
-        MUXF8 join four, a LUT4 a 2-to-1 one (two share three of them)."""
+        """LUTs of a bit taken from `inputs` bits: n - 1 choices of two, three of which are one LUT6
+        or two LUT4."""
+        return max(1, (inputs - 1) / (3 if self.name == "xc7" else 1.5))
+
+    def chain(self, inputs):
+        """LUTs of a bit that the last of `inputs` sources takes over, each with a condition of its
+        own. The mapper does not know that the conditions exclude each other; it balances long
+        chains for depth, at the cost of more LUTs."""
         if self.name == "xc7":
-            return inputs / 4 + inputs / 64 if inputs > 4 else 1
-        return max(1, 2 * (inputs - 1) / 3)
+            return inputs * (0.85 if inputs <= 4 else 1.25)
+        return inputs * (1.05 if inputs <= 4 else 1.25)
 
     def adder(self, bits):
         """LUTs in front of a carry chain; a CCU2C brings its own."""
@@ -114,7 +120,7 @@ def port_fifo(t, f, depth, write, read):
     of them."""
     n = banks(write, read)
     return Count(2 * log2(math.ceil(depth / n)) + 3 * log2(n) + n * t.vector,
-                 t.vector * n * (f.select(max(2, write)) + f.select(n)) +
+                 t.vector * n * (f.chain(write) + f.select(n)) +
                  n * f.memory(t.vector, depth / n) + 60)
 
 
@@ -126,7 +132,7 @@ def sequencer(t, f, payload, a=0, levels_a=0, b=0, levels_b=0):
     # Times and offsets: per level an addition, and the choice of restarting or keeping. Indices:
     # an increment and a comparison.
     steps = 3 * 16 + levels_a * a + levels_b * b
-    luts = 2 * steps + f.adder(steps) + 4 * (8 + 8 + 10) + 60
+    luts = steps + f.adder(steps) + 4 * (8 + 8 + 10) + 80
     return Count(ffs, luts)
 
 
@@ -154,20 +160,19 @@ def send_port(t, f, vectors, bytes_per_cycle):
 def stream_position(t, f, west, east):
     """A bit east is one of `west` drives of the position to the west, or passes; a bit west one of
     `east`. (drivers, vectors each)"""
-    inputs = west[0] * west[1] + east[0] * east[1]
-    # A drive is selected by its number of streams and its direction: a gate before the choice.
-    return Count(2 * t.Streams * t.vector, 0.8 * t.Streams * t.vector * inputs *
-                 (1 if f.name == "xc7" else 1.5))
+    return Count(2 * t.Streams * t.vector, t.Streams * t.vector *
+                 (f.chain(west[0] * west[1]) + f.chain(east[0] * east[1])))
 
 
 def mem_slice(t, f):
     # Streams of both directions (data, two index bytes) and launch registers (two addresses, one
     # lane) are selected; then adders and comparisons.
-    address = log2(t.WordsPerSlice)
-    bank = log2(t.WordsPerSlice / 2)
-    return Count(2 * (bank + 2) + t.vector + t.Lanes + 3 + 16 + 2,
-                 f.select(2 * t.Streams) * (t.vector + 16) + f.select(32) * (2 * (address + 1) + 9) +
-                 6 * f.adder(address + 1) + t.vector + 100)
+    address, bank = log2(t.WordsPerSlice), log2(t.WordsPerSlice / 2)
+    # Small banks are LUT memories on Xilinx, with the register of a word outside.
+    outside = 2 * t.vector if f.name == "xc7" and t.WordsPerSlice <= 256 else 0
+    return Count(2 * (bank + 2) + t.vector + t.Lanes + 3 + 16 + 2 + outside,
+                 f.select(2 * t.Streams) * (t.vector + 16) + f.select(32) * (2 * (address + 1) + 32) +
+                 6 * f.adder(address + 1) + 3 * t.vector + 150)
 
 
 def mxm(t, f):

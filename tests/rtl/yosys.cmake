@@ -19,7 +19,33 @@ endfunction()
 
 # The longest first.
 pianola_count_cells(core4 "" core vxm_chain send_port mxm mem_slice sxm stream_position sequencer
-  recv_port port_fifo instruction_fifo freeze_pipeline dispatcher fp_special fp_add fp_mul fp_minmax
+  recv_port instruction_fifo freeze_pipeline dispatcher fp_special fp_add fp_mul fp_minmax
   fp_convert fp_round)
 # A second point: 8 lanes, every stage of the VXM.
 pianola_count_cells(core8 With8Lanes vxm_chain mxm sxm)
+
+# What Yosys makes of a unit, in gates, against the unit's own bench.
+find_program(VERILATOR_TOOL verilator)
+if(VERILATOR_TOOL)
+  set(netlist ${CMAKE_CURRENT_BINARY_DIR}/mxm_netlist)
+  set(netlist_sources)
+  foreach(source pianola_pkg mxm mxm_array)
+    list(APPEND netlist_sources ${PROJECT_SOURCE_DIR}/rtl/${source}.sv)
+  endforeach()
+  add_custom_command(OUTPUT ${netlist}/Vmxm_netlist4__ALL.a ${netlist}/Vmxm_netlist4.h
+    COMMAND Python3::Interpreter ${PROJECT_SOURCE_DIR}/rtl/synth/synthesize.py
+      $<TARGET_FILE:pianola_target_package> ${PROJECT_SOURCE_DIR}/rtl/synth/core4.toml
+      ${PROJECT_SOURCE_DIR}/rtl ${netlist}/yosys mxm --netlist ${netlist}/mxm.v
+    COMMAND ${VERILATOR_TOOL} --cc --build -j 1 --no-timing -Wno-fatal -Wno-lint -O3 --x-assign fast
+      --x-initial fast --noassert --Mdir ${netlist} --prefix Vmxm_netlist4
+      --top-module mxm_netlist -CFLAGS -O1 ${netlist}/mxm.v > ${netlist}/verilator.log
+    DEPENDS pianola_target_package ${PROJECT_SOURCE_DIR}/rtl/synth/synthesize.py
+      ${PROJECT_SOURCE_DIR}/rtl/synth/cell_counts.py ${PROJECT_SOURCE_DIR}/rtl/synth/core4.toml
+      ${netlist_sources}
+    COMMENT "Verilating the netlist of mxm" VERBATIM)
+  # unit_mxm4 brings Verilator's own library.
+  pianola_add_test(mxm_netlist_test yosys ${CMAKE_CURRENT_LIST_DIR}/mxm_test.cc
+    ${netlist}/Vmxm_netlist4.h LIBRARIES pianola_isa ${netlist}/Vmxm_netlist4__ALL.a unit_mxm4)
+  target_include_directories(mxm_netlist_test SYSTEM PRIVATE ${netlist})
+  target_compile_definitions(mxm_netlist_test PRIVATE PIANOLA_NETLIST)
+endif()
