@@ -83,9 +83,8 @@ class Family:
         return bits if self.name == "xc7" else 0
 
     def line(self, width, *depths):
-        """Registers of delay lines between which something is computed. From three on Yosys makes
-        shift register LUTs of them, where the family has these."""
-        return sum(width * d for d in depths if self.name == "ecp5" or d < 3)
+        """Registers of delay lines."""
+        return width * sum(depths)
 
     def memory(self, width, depth):
         """LUTs that join 16-word memories (ECP5) or 64-word ones."""

@@ -13,8 +13,8 @@ The counts are printed beside the formulas of cell_counts.py, those of the core 
 units; what is outside the band of its formula fails. Registers: 15 percent, because optimizers merge
 and drop some. Multipliers: exact. LUTs: 40 percent for a unit, because a formula counts choices,
 additions and decoders, and what a mapper makes of them differs; 15 percent for the core, where that
-averages out. --formulas prints the formulas alone. --netlist writes one unit as gates (Yosys' synth),
-with its checks, for the unit's bench.
+averages out. --formulas prints the formulas alone. --netlist writes what became of one unit for Xilinx 7,
+with Yosys' models of the cells in place of the cells, for the unit's bench.
 """
 import argparse
 import pathlib
@@ -32,12 +32,11 @@ CELLS = ["fp_mul", "fp_add", "fp_minmax", "fp_convert", "fp_round", "fp_special"
 KEPT = CELLS + ["vxm_lane", "vxm_chain", "mxm", "sxm", "mem_slice", "sequencer", "recv_port",
                 "send_port", "stream_position", "dispatcher", "freeze_pipeline", "instruction_fifo"]
 MAP = {
-    "xc7": "synth_xilinx -family xc7 -noiopad -noclkbuf -flatten -top {top}",
+    # Yosys 0.23 loses the clock enable of shift register LUTs: -nosrl.
+    "xc7": "synth_xilinx -family xc7 -nosrl -noiopad -noclkbuf -flatten -top {top}",
     # Without -nowidelut the mapper trades up to twice the LUTs for PFUMX and L6MUX21.
     "ecp5": "synth_ecp5 -nowidelut -top {top}",
-    "gates": "synth -flatten -top {top}",
 }
-FAMILIES = ("xc7", "ecp5")
 
 
 def units(t):
@@ -134,8 +133,12 @@ def main():
     table = units(t)
     if options.netlist:
         unit, = options.units
-        run_yosys(options.rtl, options.work, package, unit, table[unit][0], "gates", [],
-                  [f"rename -top {unit}_netlist", f"write_verilog -noattr {options.netlist}"])
+        mapped = options.work / f"{unit}-mapped.v"
+        run_yosys(options.rtl, options.work, package, unit,
+                  dict(table[unit][0], Checks=0), "xc7", [], [
+            f"rename -top {unit}_netlist", f"write_verilog -noattr {mapped}", "design -reset",
+            f"read_verilog {mapped} +/xilinx/cells_sim.v", f"hierarchy -check -top {unit}_netlist",
+            "proc", "flatten", "opt_clean", f"write_verilog -noattr {options.netlist}"])
         return 0
     bad = 0
     print(f"{'unit':18} {'family':6} {'FFs':>7} {'(formula)':>10} {'LUTs':>7} {'(formula)':>10} "
@@ -144,7 +147,7 @@ def main():
         parameters, formula = table[unit]
         if unit not in CELLS + ["dispatcher", "freeze_pipeline", "instruction_fifo"]:
             parameters = dict(parameters, Checks=0)
-        for family in FAMILIES:
+        for family in MAP:
             expected = formula(t, cell_counts.Family(family))
             ffs, luts, memories, dsps = expected.ffs, expected.luts, 0, expected.dsps
             if not options.formulas:
