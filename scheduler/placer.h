@@ -102,11 +102,11 @@ class Placer {
   int64_t least_shift(const std::vector<Placed>& copy) const;
   int64_t reserve_copy(std::vector<Placed>& copy, int64_t shift, int64_t limit, Journal& journal);
   int64_t copy_port_wait(const std::vector<Placed>& copy, int64_t shift) const;
-  bool repeat(const SectionRun& run, const std::vector<Placed>& model);
+  bool repeat(const SectionRun& run, const std::vector<Placed>& model, int64_t limit);
   int reserved_sections(const SectionRun& run, const std::vector<Placed>& model,
                         int64_t period) const;
   bool try_period(const SectionRun& run, const std::vector<Placed>& model, int64_t& period,
-                  std::vector<AccumulatorStay>& stays);
+                  int64_t limit, std::vector<AccumulatorStay>& stays);
   std::array<int64_t, 4> port_levels(const std::vector<Placed>& model, int64_t shift) const;
 
   const VectorProgram& program_;

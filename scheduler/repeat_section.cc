@@ -11,6 +11,8 @@ namespace pianola {
 namespace {
 
 constexpr int kPeriodAttemptsMax = 32;
+constexpr int kModelsMax = 4;       // sections that are tried as models
+constexpr int64_t kPaceSlack = 256;  // a copy may be slower by this part
 constexpr int64_t kPeriodSearchCycles = int64_t{1} << 22;
 
 bool same(const TimedNest& a, const TimedNest& b) {
@@ -107,17 +109,27 @@ Status Placer::place_section(int section, std::vector<Placed>* kept) {
   return Ok{};
 }
 
-// The first section has no predecessor of its kind, so the second one is the model of the others.
+// Sections are placed by themselves until one of them repeats at nearly the pace at which it followed the
+// one before it, which the first one can not tell; in the end at any pace.
 Status Placer::place_run(const SectionRun& run) {
-  std::vector<Placed> model;
-  TRY_STATUS(place_section(run.first, nullptr));
+  std::vector<Placed> before, model, copy;
+  TRY_STATUS(place_section(run.first, &before));
   TRY_STATUS(place_section(run.first + 1, &model));
   int alike = 2;
-  std::vector<Placed> copy;
   while (alike < run.count && copy_section(model, run.first + alike, copy)) ++alike;
-  const bool repeated = alike >= kSectionRunMin && repeat({run.first, alike}, model);
-  for (int i = repeated ? alike : 2; i < run.count; ++i) {
-    TRY_STATUS(place_section(run.first + i, nullptr));
+  for (int placed = 2; placed < run.count; ++placed) {
+    const int left = alike - placed;
+    if (left >= kSectionRunMin - 2) {
+      const int64_t pace = model.back().base - before.back().base;
+      const bool last = placed == 1 + kModelsMax || left == kSectionRunMin - 2;
+      const int64_t limit = last ? kPeriodSearchCycles : pace + pace / kPaceSlack;
+      if (repeat({run.first + placed - 2, left + 2}, model, limit)) {
+        placed += left - 1;
+        continue;
+      }
+    }
+    std::swap(before, model);
+    TRY_STATUS(place_section(run.first + placed, &model));
   }
   return Ok{};
 }
@@ -301,7 +313,7 @@ int Placer::reserved_sections(const SectionRun& run, const std::vector<Placed>& 
 // Copies at `period` or the next longer one at which the first copy fits. False: another copy does not
 // fit, `period` is what to try next.
 bool Placer::try_period(const SectionRun& run, const std::vector<Placed>& model, int64_t& period,
-                        std::vector<AccumulatorStay>& stays) {
+                        int64_t limit, std::vector<AccumulatorStay>& stays) {
   const State before = state_;
   std::vector<Journal> journals;
   std::vector<std::vector<Placed>> copies;
@@ -321,9 +333,12 @@ bool Placer::try_period(const SectionRun& run, const std::vector<Placed>& model,
       period = (least - 1) / (i - 1);
       return give_up();
     }
-    const int64_t limit = i == 2 ? kPeriodSearchCycles : least;
-    const int64_t shift = reserve_copy(copy, least, limit, journals.emplace_back());
-    if (shift < 0) return give_up();
+    const int64_t shift =
+        reserve_copy(copy, least, i == 2 ? limit : least, journals.emplace_back());
+    if (shift < 0) {
+      if (i == 2) period = limit;
+      return give_up();
+    }
     if (i == 2) {
       period = shift;
       last = reserved_sections(run, model, period);
@@ -347,11 +362,12 @@ bool Placer::try_period(const SectionRun& run, const std::vector<Placed>& model,
   return true;
 }
 
-bool Placer::repeat(const SectionRun& run, const std::vector<Placed>& model) {
+// Sections from the third of the run on, copies of the second; false if not at a period of at most `limit`.
+bool Placer::repeat(const SectionRun& run, const std::vector<Placed>& model, int64_t limit) {
   int64_t period = 1;
   std::vector<AccumulatorStay> stays = accumulator_stays(model);
-  for (int attempt = 1; !try_period(run, model, period, stays); ++attempt) {
-    if (attempt == kPeriodAttemptsMax) return false;
+  for (int attempt = 1; !try_period(run, model, period, limit, stays); ++attempt) {
+    if (attempt == kPeriodAttemptsMax || period > limit) return false;
     period += period / 1024;
   }
   const int last = reserved_sections(run, model, period);
