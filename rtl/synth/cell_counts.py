@@ -125,13 +125,14 @@ def port_fifo(t, f, depth, write, read):
 
 def sequencer(t, f, payload, a=0, levels_a=0, b=0, levels_b=0):
     pointers = 2 * log2(t.QueueDepth) + log2(t.QueueDepth + 1)
+    indices = t.TimingN1W + t.TimingN2W + t.TimingN3W
     # The start field of the current entry is not kept beside the three times.
-    ffs = (pointers + 1 + t.TimingW - 16 + payload + 3 * 16 + 8 + 8 + 10 + levels_a * a +
+    ffs = (pointers + 1 + t.TimingW - 16 + payload + 3 * 16 + indices + levels_a * a +
            levels_b * b)
     # Times and offsets: per level an addition, and the choice of restarting or keeping. Indices:
     # an increment and a comparison.
     steps = 3 * 16 + levels_a * a + levels_b * b
-    luts = steps + f.adder(steps) + 4 * (8 + 8 + 10) + 80
+    luts = steps + f.adder(steps) + 4 * indices + 80
     return Count(ffs, luts)
 
 
@@ -139,19 +140,19 @@ def recv_port(t, f, vectors, bytes_per_cycle):
     lanes = t.Lanes
     arrive = math.ceil(bytes_per_cycle / lanes)
     width = t.PortWidthVectors
-    return (sequencer(t, f, 12) +
+    return (sequencer(t, f, t.PortRecvPayloadW) +
             port_fifo(t, f, vectors + 2 * arrive + (t.FreezeDepth + 1) * width, arrive, width) +
             # Three counts, the operation on its way, the drive.
-            Count(16 + 2 * 32 + t.FreezeDepth * (12 + 1) + 12 + 1, 3 * f.adder(32) + 60))
+            Count(16 + 2 * 32 + (t.FreezeDepth + 1) * (t.PortRecvPayloadW + 1), 3 * f.adder(32) + 60))
 
 
 def send_port(t, f, vectors, bytes_per_cycle):
     leave = math.ceil(bytes_per_cycle / t.Lanes)
     width = t.PortWidthVectors
-    return (sequencer(t, f, 11) +
+    return (sequencer(t, f, t.PortSendPayloadW) +
             port_fifo(t, f, vectors + (t.FreezeDepth + 4) * leave, width, leave) +
             # Each vector is taken from the streams of both directions.
-            Count(2 * 16 + 32 + t.FreezeDepth * (11 + 1) + 1,
+            Count(2 * 16 + 32 + t.FreezeDepth * (t.PortSendPayloadW + 1) + 1,
                   width * t.vector * f.select(2 * t.Streams) + 2 * f.adder(32) + 60))
 
 

@@ -54,8 +54,9 @@ def units(t):
         "stream_position": (dict(streams, WestDrivers=2, WestWidth=1, EastDrivers=1, EastWidth=4),
                             lambda t, f: cell_counts.stream_position(t, f, (2, 1), (1, 4))),
         # Of a read port of MEM.
-        "sequencer": ({"PayloadW": mem, "OffsetAW": 20, "A1Lsb": 25, "A1W": 16, "A2Lsb": 41,
-                       "A2W": 16, "A3Lsb": 57, "A3W": 16, "OffsetBW": 1, "Depth": t.QueueDepth},
+        "sequencer": ({"PayloadW": mem, "OffsetAW": 20, "A1Lsb": t.MemS1Lsb, "A1W": t.MemS1W,
+                       "A2Lsb": t.MemS2Lsb, "A2W": t.MemS2W, "A3Lsb": t.MemS3Lsb,
+                       "A3W": t.MemS3W, "OffsetBW": 1, "Depth": t.QueueDepth},
                       lambda t, f: cell_counts.sequencer(t, f, mem, 20, 3)),
         "mem_slice": (dict(streams, Words=t.WordsPerSlice), cell_counts.mem_slice),
         "recv_port": (port, lambda t, f: cell_counts.recv_port(t, f, *tape)),
