@@ -2,7 +2,7 @@
 """Synthesizes units and whole cores with Yosys and checks the cell counts.
 
 usage: synthesize.py <pianola_target_package> <target.toml> <rtl directory> <work directory>
-                     [unit ...] [--formulas | --netlist FILE]
+                     [unit ...] [--family F] [--formulas | --netlist FILE]
 
 All parameters come from the target's package, as in the Verilated build. A unit, or the whole core
 of the target, is mapped for Xilinx 7 and for ECP5 in the synthesis form and without its checks;
@@ -123,6 +123,7 @@ def main():
         parser.add_argument(name, type=pathlib.Path)
     parser.add_argument("--formulas", action="store_true")
     parser.add_argument("--netlist", type=pathlib.Path)
+    parser.add_argument("--family", choices=MAP, action="append")
     parser.add_argument("units", nargs="*")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
@@ -148,7 +149,7 @@ def main():
         parameters, formula = table[unit]
         if unit not in CELLS + ["dispatcher", "freeze_pipeline", "instruction_fifo"]:
             parameters = dict(parameters, Checks=0)
-        for family in MAP:
+        for family in options.family or MAP:
             expected = formula(t, cell_counts.Family(family))
             ffs, luts, memories, dsps = expected.ffs, expected.luts, 0, expected.dsps
             if not options.formulas:

@@ -5,25 +5,29 @@ if(NOT YOSYS OR NOT Python3_FOUND)
   return()
 endif()
 
-# pianola_count_cells(target suffix units...): tests named Synthesis.CountsCells<suffix>.<unit>.
+# pianola_count_cells(target suffix units...): tests named Synthesis.CountsCells<suffix>.<unit>; after
+# a unit a colon and the only family.
 function(pianola_count_cells target suffix)
   foreach(unit ${ARGN})
     set(test Synthesis.CountsCells${suffix}.${unit})
+    string(REPLACE ":" "." test ${test})
+    string(REPLACE ":" ";--family;" arguments ${unit})
     add_test(NAME ${test}
       COMMAND Python3::Interpreter ${PROJECT_SOURCE_DIR}/rtl/synth/synthesize.py
         $<TARGET_FILE:pianola_target_package> ${PROJECT_SOURCE_DIR}/rtl/synth/${target}.toml
-        ${PROJECT_SOURCE_DIR}/rtl ${CMAKE_CURRENT_BINARY_DIR}/synth ${unit})
+        ${PROJECT_SOURCE_DIR}/rtl ${CMAKE_CURRENT_BINARY_DIR}/synth ${arguments})
     set_tests_properties(${test} PROPERTIES LABELS yosys TIMEOUT 1800)
   endforeach()
 endfunction()
 
-pianola_count_cells(core4 "" core vxm_chain send_port mxm mem_slice sxm stream_position sequencer
+pianola_count_cells(core4 "" core:xc7 core:ecp5 vxm_chain send_port mxm mem_slice sxm stream_position sequencer
   recv_port instruction_fifo freeze_pipeline dispatcher fp_special fp_add fp_mul fp_minmax
   fp_convert fp_round)
 # A second point: 8 lanes, every stage of the VXM.
 pianola_count_cells(core8 With8Lanes vxm_chain mxm sxm)
 # The longest first.
-set_tests_properties(Synthesis.CountsCells.core PROPERTIES COST 1000)
+set_tests_properties(Synthesis.CountsCells.core.xc7 Synthesis.CountsCells.core.ecp5
+  PROPERTIES COST 1000)
 set_tests_properties(Synthesis.CountsCellsWith8Lanes.vxm_chain PROPERTIES COST 500)
 
 # What Yosys makes of a unit for Xilinx 7, against the unit's own bench.
