@@ -33,9 +33,20 @@ void copy_vectors(const CopyStep* steps, uint32_t count, int lanes) {
   }
 }
 
+// A WRITE with rows.
+bool write_row(const MemoryStep& step, const Registers& registers, int words, int lanes) {
+  const int64_t row = int64_t{step.row} + registers[step.reg];
+  const int64_t address = int64_t{step.address} + (row >> step.rows);
+  if (row < 0 || address >= words) return false;
+  if ((row & ((1 << step.rows) - 1)) != step.turn) return true;
+  std::memcpy(step.slice + address * lanes, bytes_at(step.vector), lanes);
+  return true;
+}
+
 // The steps whose address depends on registers or data. False: the address is out of bounds.
 bool access_memory(OperationKind kind, const MemoryStep& step, const Registers& registers,
                    int words, int lanes) {
+  if (step.rows != 0) return write_row(step, registers, words, lanes);
   int64_t address = int64_t{step.address} + registers[step.reg];
   uint64_t lane = 0;
   if (kind == OperationKind::Gather) {

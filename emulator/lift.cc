@@ -228,12 +228,16 @@ class Lifter {
         const auto& x = std::get<MemInstruction>(timed.instruction);
         const auto [low, high] = register_range(x.reg);
         const int64_t extra = x.op == MemOp::WriteLane ? 1 : 0;
+        const int64_t base = x.rows > 0 ? int64_t{x.row} : int64_t{x.address};
+        const int64_t row_0 = x.rows > 0 ? int64_t{x.address} : 0;
         for (uint32_t i3 = 0; i3 <= x.timing.n3; ++i3) {
           for (uint32_t i2 = 0; i2 <= x.timing.n2; ++i2) {
             for (uint32_t i1 = 0; i1 <= x.timing.n1; ++i1) {
-              const int64_t address = stepped(x.address, {i1, i2, i3}, x.s1, x.s2, x.s3);
-              const int64_t first = std::clamp<int64_t>(address + low, 0, words);
-              const int64_t last = std::clamp<int64_t>(address + high + extra + 1, first, words);
+              const int64_t value = stepped(base, {i1, i2, i3}, x.s1, x.s2, x.s3);
+              const int64_t lowest = row_0 + ((value + low) >> x.rows);
+              const int64_t highest = row_0 + ((value + high + extra) >> x.rows);
+              const int64_t first = std::clamp<int64_t>(lowest, 0, words);
+              const int64_t last = std::clamp<int64_t>(highest + 1, first, words);
               ++edges[first];
               --edges[last];
             }
@@ -353,11 +357,40 @@ class Lifter {
 
   // The units.
 
+  // A WRITE with rows. Its slice is chosen when the program is played, unless no register has a
+  // part in it.
+  void write_row(const MemInstruction& x, const Iteration& it, const QueueInfo& info) {
+    const int64_t row = stepped(x.row, it, x.s1, x.s2, x.s3);
+    const auto turn = static_cast<uint8_t>(info.slice & ((1 << x.rows) - 1));
+    const Place vector = read(info.position, x.dir, x.stream);
+    if (x.reg == 0) {
+      const int64_t address = int64_t{x.address} + (row >> x.rows);
+      if (row < 0 || address >= target_.words_per_slice) {
+        return fail(Rule::AddressRange, info.position, "row " + std::to_string(row));
+      }
+      uint8_t* word = memory_.slices[info.unit] + address * lanes_;
+      if ((row & ((1 << x.rows) - 1)) == turn) add_copy(place_of(word), vector);
+      return;
+    }
+    MemoryStep step;
+    step.vector = vector;
+    step.slice = memory_.slices[info.unit];
+    step.address = static_cast<int32_t>(x.address);
+    step.reg = x.reg;
+    step.rows = static_cast<uint8_t>(x.rows);
+    step.turn = turn;
+    step.row = static_cast<int32_t>(row);
+    add_operation(OperationKind::Write, program_->memory_steps.size(), cycle_);
+    program_->memory_steps.push_back(step);
+  }
+
   void issue(const MemInstruction& x, const Iteration& it, const QueueInfo& info) {
     const int64_t address = stepped(x.address, it, x.s1, x.s2, x.s3);
     if (x.stream >= static_cast<uint32_t>(target_.streams)) {
       return fail(Rule::IllegalEncoding, info.position, "stream " + std::to_string(x.stream));
     }
+    if (x.rows > 0) return write_row(x, it, info);
+    if (x.row > 0) return fail(Rule::IllegalEncoding, info.position, "a row without rows");
     const uint32_t stream = (x.stream + info.slice) % target_.streams;
     uint8_t* slice = memory_.slices[info.unit];
     const bool writes = x.op == MemOp::Write || x.op == MemOp::WriteLane;

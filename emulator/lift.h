@@ -40,6 +40,10 @@ struct MemoryStep {  // READ, WRITE, WRITE_LANE or GATHER whose address depends 
   uint32_t lane = 0, lane_reg = 0;               // WRITE_LANE
   Place index_low = 0, index_high = 0;           // GATHER
   uint32_t limit = 0;                            // GATHER
+  // WRITE with rows: `address` is that of row 0; the step writes if `row` and the register select
+  // the slice.
+  uint8_t rows = 0, turn = 0;  // turn: the slice's number in its position, modulo 2^rows
+  int32_t row = 0;
 };
 
 struct SegmentStep {  // RECV from a segment whose base depends on a launch parameter

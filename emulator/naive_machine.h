@@ -123,6 +123,8 @@ class Machine {
 
   // Section 4: MEM.
   std::optional<size_t> checked_address(int64_t address);
+  void take_bank_to_write(int unit, size_t word);
+  void write_row(const MemInstruction& x, const Iteration& it, const QueueInfo& info);
   void execute(const MemInstruction& x, const Iteration& it, const QueueInfo& info);
 
   // Section 5: MXM.

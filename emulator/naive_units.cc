@@ -37,6 +37,8 @@ void Machine::execute(const MemInstruction& x, const Iteration& it, const QueueI
   if (x.stream >= static_cast<uint32_t>(target_.streams)) {
     return fault(Rule::IllegalEncoding, "stream " + std::to_string(x.stream));
   }
+  if (x.rows == 0 && x.row > 0) return fault(Rule::IllegalEncoding, "a row without rows");
+  if (x.rows > 0) return write_row(x, it, info);
   const uint32_t stream = (x.stream + info.slice) % target_.streams;
   Bytes& words = memory_.words[info.unit];
   Bytes& written = memory_.written[info.unit];
@@ -71,16 +73,36 @@ void Machine::execute(const MemInstruction& x, const Iteration& it, const QueueI
   }
   const std::optional<size_t> word = checked_address(address);
   if (!word) return;
-  const auto reading = read_banks_.find(info.unit);
-  if (reading != read_banks_.end() && reading->second == *word / bank_words) {
-    fault(Rule::BankConflict, "slice " + std::to_string(info.unit));
-  }
+  take_bank_to_write(info.unit, *word);
   written[*word] = 1;
   if (x.op == MemOp::WriteLane) {
     words[*word * lanes_ + lane] = value[lane];
   } else {
     std::copy(value.begin(), value.end(), words.begin() + *word * lanes_);
   }
+}
+
+void Machine::take_bank_to_write(int unit, size_t word) {
+  const size_t bank_words = static_cast<size_t>(target_.words_per_slice) / 2;
+  const auto reading = read_banks_.find(unit);
+  if (reading != read_banks_.end() && reading->second == word / bank_words) {
+    fault(Rule::BankConflict, "slice " + std::to_string(unit));
+  }
+}
+
+void Machine::write_row(const MemInstruction& x, const Iteration& it, const QueueInfo& info) {
+  const Bytes value = read_stream(info.position, x.dir, x.stream);
+  const int64_t n = static_cast<int64_t>(x.row) + static_cast<int64_t>(it.i1) * x.s1 +
+                    static_cast<int64_t>(it.i2) * x.s2 + static_cast<int64_t>(it.i3) * x.s3 +
+                    static_cast<int64_t>(launch_register(x.reg));
+  if (n < 0) return fault(Rule::AddressRange, "row " + std::to_string(n));
+  const int64_t slices = x.rows == 1 ? 2 : x.rows == 2 ? 4 : 8;
+  const std::optional<size_t> word = checked_address(static_cast<int64_t>(x.address) + n / slices);
+  if (!word) return;
+  take_bank_to_write(info.unit, *word);
+  if (info.slice % slices != n % slices) return;
+  memory_.written[info.unit][*word] = 1;
+  std::copy(value.begin(), value.end(), memory_.words[info.unit].begin() + *word * lanes_);
 }
 
 // Section 5: MXM.

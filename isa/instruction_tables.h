@@ -105,6 +105,8 @@ inline constexpr FieldInfo kMemFields[] = {
     {"index_dir", 192, 1, false, kDirectionNames, 0, 0x4},
     {"index_stream", 193, 6, false, {}, 0, 0x4},
     {"limit", 199, 16, false, {}, 0, 0x4},
+    {"rows", 215, 2, false, {}, 0, 0x2},
+    {"row", 217, 9, false, {}, 0, 0x2},
 };
 
 inline constexpr std::string_view kVxmQueues[] = {"pass"};
@@ -208,7 +210,7 @@ inline constexpr FieldInfo kPortSendFields[] = {
 }  // namespace tables
 
 inline constexpr UnitInfo kUnits[] = {
-    {"MEM", tables::kMemQueues, tables::kMemFields, 215},
+    {"MEM", tables::kMemQueues, tables::kMemFields, 226},
     {"VXM", tables::kVxmQueues, tables::kVxmFields, 255},
     {"MXM_LOAD", tables::kMxmLoadQueues, tables::kMxmLoadFields, 148},
     {"MXM_MAC", tables::kMxmMacQueues, tables::kMxmMacFields, 147},

@@ -16,7 +16,7 @@ constexpr int kWordBits = 256;
 constexpr int kHeaderBits = 21;
 constexpr int kTimingStart = 21;
 constexpr int kPayloadStart = 99;  // first bit after the timing
-constexpr int kPayloadBitsMem = 116;
+constexpr int kPayloadBitsMem = 127;
 constexpr int kPayloadBitsVxm = 156;
 constexpr int kPayloadBitsMxmLoad = 49;
 constexpr int kPayloadBitsMxmMac = 48;
@@ -46,6 +46,8 @@ constexpr uint32_t kMemLaneMax = 511;
 constexpr uint32_t kMemLaneStepMax = 1;
 constexpr uint32_t kMemIndexStreamMax = 63;
 constexpr uint32_t kMemLimitMax = 65535;
+constexpr uint32_t kMemRowsMax = 3;
+constexpr uint32_t kMemRowMax = 511;
 constexpr uint32_t kVxmXStreamMax = 63;
 constexpr uint32_t kVxmYStreamMax = 63;
 constexpr uint32_t kVxmZStreamMax = 63;
@@ -339,6 +341,8 @@ struct MemInstruction {
   Direction index_dir{};
   uint32_t index_stream{};
   uint32_t limit{};
+  uint32_t rows{};
+  uint32_t row{};
   bool operator==(const MemInstruction&) const = default;
 };
 
@@ -350,6 +354,8 @@ inline bool unused_fields_are_zero(const MemInstruction& x) {
   if ((x.op != MemOp::Gather) && x.index_dir != Direction{}) return false;
   if ((x.op != MemOp::Gather) && x.index_stream != uint32_t{}) return false;
   if ((x.op != MemOp::Gather) && x.limit != uint32_t{}) return false;
+  if ((x.op != MemOp::Write) && x.rows != uint32_t{}) return false;
+  if ((x.op != MemOp::Write) && x.row != uint32_t{}) return false;
   return true;
 }
 
@@ -371,6 +377,8 @@ inline Word encode_push(int queue, uint32_t mask, const MemInstruction& x) {
   detail::put(word, 192, 1, static_cast<uint32_t>(x.index_dir));
   detail::put(word, 193, 6, x.index_stream);
   detail::put(word, 199, 16, x.limit);
+  detail::put(word, 215, 2, x.rows);
+  detail::put(word, 217, 9, x.row);
   return word;
 }
 
@@ -390,7 +398,9 @@ inline bool decode(const Word& word, MemInstruction& x) {
   x.index_dir = static_cast<Direction>(detail::get(word, 192, 1));
   x.index_stream = detail::get(word, 193, 6);
   x.limit = detail::get(word, 199, 16);
-  return detail::is_zero_from(word, 215) &&
+  x.rows = detail::get(word, 215, 2);
+  x.row = detail::get(word, 217, 9);
+  return detail::is_zero_from(word, 226) &&
          unused_fields_are_zero(x);
 }
 

@@ -3,7 +3,9 @@
 // Legal issue: one read (READ, GATHER) and one write (WRITE, WRITE_LANE) per cycle, in different
 // banks. An access that issues in cycle t reaches its bank in t + 1; a read drives in t + 2
 // (mem_read), a read in t + 1 or later sees the write of t (mem_write): both ports have the same
-// stage, so order is kept. Slice k of a position uses stream (stream + k) mod Streams.
+// stage, so order is kept. Slice k of a position uses stream (stream + k) mod Streams, but all take
+// `stream` in a WRITE with rows: it reaches the bank of the slices whose number, modulo 2^rows, is
+// that of the row, and of the others only takes the cycle.
 `default_nettype none
 
 module mem_slice #(
@@ -53,8 +55,8 @@ module mem_slice #(
   end
 
   // Sums are 32 bits and wrap, as launch registers do; addresses out of range are faults, so a
-  // machine without checks needs only AddressW of them.
-  localparam int unsigned SumW = Checks ? 32 : AddressW + 1;
+  // machine without checks needs only AddressW of them, and of a row those of 2^3 slices.
+  localparam int unsigned SumW = Checks ? 32 : AddressW + 3;
 
   // Read port, cycle t: address.
   logic                read_valid_q, read_dir_q, read_bank_q;
@@ -114,15 +116,17 @@ module mem_slice #(
   end
   assign read_bank = read_sum[AddressW-1:0] >= AddressW'(BankWords);
 
-  // Write port, cycle t: address, lane, data.
-  logic                write_valid_q, write_bank_q;
+  // Write port, cycle t: address, lane, data. The write of a row of another slice is valid, which
+  // keeps the slice busy, but not here.
+  logic                write_valid_q, write_here_q, write_bank_q;
   logic [BankW-1:0]    write_address_q;
   logic [Lanes-1:0]    write_enable_q;
   logic [V-1:0]        write_data_q;
   logic                write_range_fault, write_undefined_fault, write_illegal_fault;
-  logic                write_bank, write_one_lane;
+  logic                write_bank, write_one_lane, write_here;
   logic [SumW-1:0]     write_sum;
   logic [31:0]         lane;
+  logic [pianola_pkg::MemRowsW-1:0] rows;
   logic [StreamW-1:0]  write_stream;
 
   always_comb begin
@@ -131,13 +135,25 @@ module mem_slice #(
     write_illegal_fault = 1'b0;
     write_undefined_fault = 1'b0;
     write_one_lane = 1'b0;
+    write_here = 1'b1;
     write_stream = '0;
     lane = '0;
+    rows = '0;
     if (write_issue_i) begin
+      if (write_instr_i[pianola_pkg::MemOpLsb +: 2] == pianola_pkg::MemOpWrite) begin
+        rows = write_instr_i[pianola_pkg::MemRowsLsb +: pianola_pkg::MemRowsW];
+      end
       write_sum = sum_address(
+          (rows != '0) ?
+          16'(write_instr_i[pianola_pkg::MemRowLsb +: pianola_pkg::MemRowW]) :
           write_instr_i[pianola_pkg::MemAddressLsb +: pianola_pkg::MemAddressW], write_offset_i,
           regs_i[{write_instr_i[pianola_pkg::MemRegLsb +: pianola_pkg::MemRegW], 5'd0} +: 32]);
-      if (write_instr_i[pianola_pkg::MemOpLsb +: 2] == pianola_pkg::MemOpWriteLane) begin
+      write_range_fault = (rows != '0) && write_sum[SumW-1];
+      if (rows != '0) begin
+        write_here = ((write_sum[2:0] ^ 3'(Slice)) & ~(3'b111 << rows)) == '0;
+        write_sum = (write_sum >> rows) +
+            SumW'(write_instr_i[pianola_pkg::MemAddressLsb +: pianola_pkg::MemAddressW]);
+      end else if (write_instr_i[pianola_pkg::MemOpLsb +: 2] == pianola_pkg::MemOpWriteLane) begin
         write_one_lane = 1'b1;
         lane = regs_i[{write_instr_i[pianola_pkg::MemLaneRegLsb +: 5], 5'd0} +: 32] +
                32'(write_instr_i[pianola_pkg::MemLaneLsb +: 9]) + 32'(write_lane_offset_i);
@@ -146,13 +162,17 @@ module mem_slice #(
           write_sum = write_sum + 1'b1;
         end
       end
-      write_stream = StreamW'(slice_stream(write_instr_i[pianola_pkg::MemStreamLsb +: 6]));
+      write_stream = (rows != '0) ?
+          StreamW'(write_instr_i[pianola_pkg::MemStreamLsb +: 6]) :
+          StreamW'(slice_stream(write_instr_i[pianola_pkg::MemStreamLsb +: 6]));
       write_undefined_fault =
           (write_instr_i[pianola_pkg::MemDirLsb] == pianola_pkg::DirectionEast) ?
           !east_def_i[write_stream] : !west_def_i[write_stream];
       write_illegal_fault = !write_instr_i[pianola_pkg::MemOpLsb] ||
-          (32'(write_instr_i[pianola_pkg::MemStreamLsb +: 6]) >= Streams);
-      write_range_fault = (32'(write_sum) >= Words) || (lane >= Lanes);
+          (32'(write_instr_i[pianola_pkg::MemStreamLsb +: 6]) >= Streams) ||
+          ((rows == '0) &&
+           (write_instr_i[pianola_pkg::MemRowLsb +: pianola_pkg::MemRowW] != '0));
+      write_range_fault = write_range_fault || (32'(write_sum) >= Words) || (lane >= Lanes);
     end
   end
   assign write_bank = write_sum[AddressW-1:0] >= AddressW'(BankWords);
@@ -175,6 +195,7 @@ module mem_slice #(
       read_stream_q <= slice_stream(read_instr_i[pianola_pkg::MemStreamLsb +: 6]);
     end
     if (write_issue_i) begin
+      write_here_q <= write_here;
       write_bank_q <= write_bank;
       write_address_q <= BankW'(write_sum[AddressW-1:0] - (write_bank ? AddressW'(BankWords) : '0));
       if (write_instr_i[pianola_pkg::MemDirLsb] == pianola_pkg::DirectionEast) begin
@@ -191,8 +212,8 @@ module mem_slice #(
   logic [V-1:0] data0, data1;
   assign read0 = en_i && read_valid_q && !read_bank_q;
   assign read1 = en_i && read_valid_q && read_bank_q;
-  assign write0 = en_i && write_valid_q && !write_bank_q;
-  assign write1 = en_i && write_valid_q && write_bank_q;
+  assign write0 = en_i && write_valid_q && write_here_q && !write_bank_q;
+  assign write1 = en_i && write_valid_q && write_here_q && write_bank_q;
 
   ram_1rw #(.Words(BankWords), .Bytes(Lanes)) u_bank0 (
     .clk_i    (clk_i),
@@ -258,7 +279,7 @@ module mem_slice #(
   if (Checks) begin : gen_checks
     logic written [0:2*(2**BankW)-1]  /* verilator public_flat_rd */;
     always_ff @(posedge clk_i) begin
-      if (en_i && write_valid_q) written[{write_bank_q, write_address_q}] <= 1'b1;
+      if (write0 || write1) written[{write_bank_q, write_address_q}] <= 1'b1;
     end
     assign undefined_word = en_i && read_valid_q && !written[{read_bank_q, read_address_q}];
   end else begin : gen_no_checks
@@ -272,7 +293,7 @@ module mem_slice #(
           read_issue_i && write_issue_i && (read_bank == write_bank);
       // With mem_write at 1, the writes that a read may not yet see are those of its own cycle.
       fault_o[pianola_pkg::RuleMemoryHazard] =
-          read_issue_i && write_issue_i && (read_sum == write_sum);
+          read_issue_i && write_issue_i && write_here && (read_sum == write_sum);
       fault_o[pianola_pkg::RuleAddressRange] = read_range_fault || write_range_fault;
       fault_o[pianola_pkg::RuleStreamUndefined] = read_undefined_fault || write_undefined_fault;
       fault_o[pianola_pkg::RuleIllegalEncoding] = read_illegal_fault || write_illegal_fault;

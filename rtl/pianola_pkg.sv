@@ -42,7 +42,7 @@ package pianola_pkg;
   localparam int unsigned TimingP3W = 16;
 
   // MEM, from bit PayloadLsb of the word
-  localparam int unsigned MemPayloadW = 116;
+  localparam int unsigned MemPayloadW = 127;
   localparam int unsigned MemOpLsb = 0;
   localparam int unsigned MemOpW = 2;
   localparam int unsigned MemDirLsb = 2;
@@ -71,6 +71,10 @@ package pianola_pkg;
   localparam int unsigned MemIndexStreamW = 6;
   localparam int unsigned MemLimitLsb = 100;
   localparam int unsigned MemLimitW = 16;
+  localparam int unsigned MemRowsLsb = 116;
+  localparam int unsigned MemRowsW = 2;
+  localparam int unsigned MemRowLsb = 118;
+  localparam int unsigned MemRowW = 9;
 
   // VXM, from bit PayloadLsb of the word
   localparam int unsigned VxmPayloadW = 156;

@@ -133,6 +133,13 @@ bool StepBuilder::mem(const QueueInfo& queue, const MemInstruction& x) {
   }
   step_.action = x.op == MemOp::Write ? Action::Write : Action::WriteLane;
   read(x.dir, x.stream, 1, 1);
+  require(x.rows > 0 || x.row == 0, "a row of a write without rows");
+  if (x.rows > 0) {
+    affine(x.row, x.s1, x.s2, x.s3);
+    step_.rows = static_cast<uint8_t>(x.rows);
+    step_.address = static_cast<uint16_t>(x.address);
+    step_.rotates = false;
+  }
   if (x.op == MemOp::WriteLane) {
     const Interval& lane = registers_[x.lane_reg];
     step_.lane = {lane.low + x.lane, lane.high + x.lane + int64_t{x.lane_step} * x.timing.n1};
@@ -350,6 +357,10 @@ std::string find_range_violation(const Target& target, QueueKind kind, const Ste
       what = "word address";
       values.low += step.offset.low;
       values.high += step.offset.high;
+      if (step.rows > 0) {
+        if (values.low < 0) return range_text("row", values, 0, INT32_MAX);
+        values = step.words(values);
+      }
       high = target.words_per_slice - 1;
       break;
     case QueueKind::VxmPass:

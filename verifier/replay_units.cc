@@ -143,7 +143,7 @@ void Replay::build_units() {
       case QueueKind::MemRead:
         slices_.push_back({queue, queue_of(QueueKind::MemWrite, info.unit),
                            SliceRules(target_, steps, findings_,
-                                      memory_[static_cast<size_t>(info.unit)])});
+                                      memory_[static_cast<size_t>(info.unit)], info.slice)});
         break;
       case QueueKind::SxmMove:
         movers_.push_back({queue, MoveRules(target_, steps, findings_)});
@@ -236,7 +236,8 @@ void Replay::judge_read(size_t queue, const Step& step, uint64_t cycle, const St
   const uint64_t diagonal = east ? cycle + positions_ - position : cycle + position;
   const uint64_t* masks =
       masks_.data() + row(diagonal) + static_cast<size_t>(east ? 0 : target_.streams);
-  const bool rotates = step.action == Action::Write || step.action == Action::WriteLane;
+  const bool rotates = step.rotates &&
+                       (step.action == Action::Write || step.action == Action::WriteLane);
   const int first = read.stream + (rotates ? info.slice : 0);
   for (int k = 0; k < read.count; ++k) {
     const int stream = (first + k) & (target_.streams - 1);

@@ -43,7 +43,9 @@ struct Step {
   uint16_t drive_latency = 0;   // issue to drive
   uint16_t finish_latency = 0;  // issue to the end of the operation
   int32_t base = 0, s1 = 0, s2 = 0, s3 = 0;
-  Interval offset;             // MEM: registers, index and lane wrap added to the address
+  Interval offset;             // MEM: registers, index and lane wrap added to the address or row
+  uint8_t rows = 0;            // WRITE: 2^rows slices take turns, and the affine value is the row
+  uint16_t address = 0;        // WRITE with rows: word of row 0
   Interval lane;               // WRITE_LANE: over all iterations and register values
   AccumulatorUse use{};        // VXM
   When set_when = When::Never;  // VXM: acts as LOAD; MAC: clears
@@ -65,6 +67,10 @@ struct Step {
   }
   int64_t value(uint32_t i1, uint32_t i2, uint32_t i3) const {
     return base + int64_t{s1} * i1 + int64_t{s2} * i2 + int64_t{s3} * i3;
+  }
+  // MEM: the words of the addresses, or rows, from `values.low` to `values.high`.
+  Interval words(const Interval& values) const {
+    return {address + (values.low >> rows), address + (values.high >> rows)};
   }
 };
 

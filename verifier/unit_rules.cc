@@ -42,11 +42,24 @@ bool all_marked(const std::vector<uint64_t>& bits, int64_t low, int64_t high) {
 // Makes the writes before `cycle` visible. Only a write of one certain word defines anything.
 void SliceRules::apply_until(uint64_t cycle) {
   while (first_write_ < writes_.size() && writes_[first_write_].cycle < cycle) {
-    const Interval& words = writes_[first_write_++].words;
-    if (words.low == words.high) {
-      written_[static_cast<size_t>(words.low / 64)] |= uint64_t{1} << (words.low % 64);
-    }
+    const Write& write = writes_[first_write_++];
+    if (write.certain) mark_words(written_, write.words.low, write.words.high);
   }
+}
+
+SliceRules::Write SliceRules::write_of(uint64_t cycle, const Issue& issue) const {
+  const Step& step = steps_[issue.step];
+  const int64_t value = value_of(step, issue);
+  Interval values{value + step.offset.low, value + step.offset.high};
+  Write write{cycle, step.words(values), {}, values.low == values.high};
+  // Of the rows it may be, the first and the last one of this slice.
+  const int64_t others = (int64_t{1} << step.rows) - 1;
+  values.low += (slice_ - values.low) & others;
+  values.high -= (values.high - slice_) & others;
+  write.words = step.words(values);
+  if (values.low > values.high) write.words = {0, -1};
+  write.certain = write.certain && values.low == values.high;
+  return write;
 }
 
 void SliceRules::read(uint64_t cycle, const Issue& issue, int queue) {
@@ -57,7 +70,7 @@ void SliceRules::read(uint64_t cycle, const Issue& issue, int queue) {
   apply_until(cycle + 1 >= visible ? cycle + 1 - visible : 0);
   const int64_t half = target_.words_per_slice / 2;
   for (size_t i = first_write_; i < writes_.size() && writes_[i].cycle <= cycle; ++i) {
-    const Interval& other = writes_[i].words;
+    const Interval& other = writes_[i].issued;
     const Interval banks{words.low >= half, words.high >= half};
     if (writes_[i].cycle == cycle && banks.meets({other.low >= half, other.high >= half})) {
       findings_.violation(Rule::BankConflict, cycle, queue_name(target_, queue),
@@ -66,7 +79,7 @@ void SliceRules::read(uint64_t cycle, const Issue& issue, int queue) {
                               " may be written in one bank",
                           step.word);
     }
-    if (words.meets(other)) {
+    if (words.meets(writes_[i].words)) {
       findings_.violation(Rule::MemoryHazard, cycle, queue_name(target_, queue),
                           "may read a word written in cycle " +
                               text(static_cast<int64_t>(writes_[i].cycle)),
@@ -91,10 +104,7 @@ void SliceRules::play(const Window& window, const QueueIssues& reads, const Queu
   writes_.erase(writes_.begin(), writes_.begin() + static_cast<ptrdiff_t>(first_write_));
   first_write_ = 0;
   for (const Issue& issue : writes.issues) {
-    const Step& step = steps_[issue.step];
-    const int64_t value = value_of(step, issue);
-    writes_.push_back(
-        {window.from + issue.offset, {value + step.offset.low, value + step.offset.high}});
+    writes_.push_back(write_of(window.from + issue.offset, issue));
   }
   for (const Issue& issue : reads.issues) read(window.from + issue.offset, issue, reads.queue);
   const uint64_t visible = static_cast<uint64_t>(latency_mem_write(target_.lanes));

@@ -24,17 +24,21 @@ struct QueueIssues {
 
 class SliceRules {
  public:
+  // `slice`: its number in its position.
   SliceRules(const Target& target, const std::vector<Step>& steps, Findings& findings,
-             std::vector<uint64_t>& written)
-      : target_(target), steps_(steps), findings_(findings), written_(written) {}
+             std::vector<uint64_t>& written, int slice)
+      : target_(target), steps_(steps), findings_(findings), written_(written), slice_(slice) {}
   void play(const Window& window, const QueueIssues& reads, const QueueIssues& writes);
   void finish() { apply_until(UINT64_MAX); }
 
  private:
   struct Write {
     uint64_t cycle;
-    Interval words;
+    Interval issued;   // words whose bank it takes
+    Interval words;    // those that it may write in this slice; none: low > high
+    bool certain;      // it writes one certain word
   };
+  Write write_of(uint64_t cycle, const Issue& issue) const;
   void apply_until(uint64_t cycle);
   void read(uint64_t cycle, const Issue& issue, int queue);
 
@@ -42,6 +46,7 @@ class SliceRules {
   const std::vector<Step>& steps_;
   Findings& findings_;
   std::vector<uint64_t>& written_;
+  int slice_;
   std::vector<Write> writes_;  // not yet visible to all later reads, by cycle
   size_t first_write_ = 0;
   uint32_t judged_step_ = UINT32_MAX;  // all its words were written when it began

@@ -170,9 +170,11 @@ def mem_slice(t, f):
     address, bank = log2(t.WordsPerSlice), log2(t.WordsPerSlice / 2)
     # Small banks are LUT memories on Xilinx, with the register of a word outside.
     outside = 2 * t.vector if f.name == "xc7" and t.WordsPerSlice <= 256 else 0
-    return Count(2 * (bank + 2) + t.vector + t.Lanes + 3 + 16 + 2 + outside,
+    # A write of a row: three bits more of its sum, which is shifted and added to the address.
+    row = f.select(32) * 2 + (f.select(4) + 1) * (address + 3) + 2 * f.adder(address + 3) + 16
+    return Count(2 * (bank + 2) + t.vector + t.Lanes + 4 + 16 + 2 + outside,
                  f.select(2 * t.Streams) * (t.vector + 16) + f.select(32) * (2 * (address + 1) + 32) +
-                 6 * f.adder(address + 1) + 3 * t.vector + 150)
+                 6 * f.adder(address + 1) + 3 * t.vector + row + 150)
 
 
 def mxm(t, f):

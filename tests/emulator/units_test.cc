@@ -120,6 +120,94 @@ TEST(Mem, WritesLanesAcrossTheEndOfAWord) {
   EXPECT_EQ(out[1], second);
 }
 
+// Six vectors on stream 9 at slices 4 to 7, whose words 40 + i were ramp(1, 16 * i + k) in slice
+// 4 + k before `x` writes its rows. Returns words 40 to 43, by slice.
+std::vector<std::vector<Vector>> write_rows(MemInstruction x, const Timing& timing,
+                                            const std::vector<uint32_t>& registers,
+                                            uint32_t mask = 0xf) {
+  UnitBench bench;
+  for (int i = 0; i < 6; ++i) bench.fill(0, i, Vector(16, static_cast<uint8_t>(200 + i)));
+  for (int k = 0; k < 4; ++k) {
+    for (int i = 0; i < 4; ++i) bench.fill(4 + k, 40 + i, ramp(1, 16 * i + k));
+  }
+  if (x.reg != 0) bench.builder().declare(static_cast<int>(x.reg), 0, 7);
+  const uint64_t at = bench.later();
+  for (uint32_t i = 0; i < 6; ++i) {  // in the rhythm of the writes
+    const uint32_t offset = timing.n2 > 0 ? i / 3 * timing.p2 + i % 3 * timing.p1 : i * timing.p1;
+    bench.bring(0, static_cast<int>(i), 3, at + offset, 9);
+  }
+  x.timing = timing;
+  x.op = MemOp::Write;
+  x.dir = Direction::East;
+  x.stream = 9;
+  bench.builder().push(bench.builder().queue(QueueKind::MemWrite, 4), at, x, mask);
+  for (int k = 0; k < 4; ++k) {
+    for (int i = 0; i < 4; ++i) bench.dump(4 + k, 40 + i);
+  }
+  const std::vector<Vector> out = bench.run(registers);
+  EXPECT_EQ(out.size(), 16u);
+  std::vector<std::vector<Vector>> words(4);
+  for (size_t i = 0; i < out.size(); ++i) words[i / 4].push_back(out[i]);
+  return words;
+}
+
+// What write_rows shows when vector `vector` went to word 40 + `word` of slice 4 + `slice`.
+struct RowWritten {
+  int vector, slice, word;
+};
+std::vector<std::vector<Vector>> rows_written(const std::vector<RowWritten>& rows) {
+  std::vector<std::vector<Vector>> words(4);
+  for (int k = 0; k < 4; ++k) {
+    for (int i = 0; i < 4; ++i) words[static_cast<size_t>(k)].push_back(ramp(1, 16 * i + k));
+  }
+  for (const RowWritten& row : rows) {
+    words[static_cast<size_t>(row.slice)][static_cast<size_t>(row.word)] =
+        Vector(16, static_cast<uint8_t>(200 + row.vector));
+  }
+  return words;
+}
+
+TEST(Mem, WritesRowsToTheSlicesThatHoldThemInTurn) {
+  MemInstruction x;
+  x.address = 40;
+  x.rows = 2;
+  x.row = 3;  // rows 3 to 8
+  x.s1 = 1;
+  EXPECT_EQ(write_rows(x, repeat(5, 1), {}),
+            rows_written({{0, 3, 0}, {1, 0, 1}, {2, 1, 1}, {3, 2, 1}, {4, 3, 1}, {5, 0, 2}}));
+  x.rows = 1;  // rows 5, 3, 1 and 6, 4, 2; slices 0 and 2 take even ones, 1 and 3 odd ones
+  x.row = 5;
+  x.s1 = -2;
+  x.s2 = 1;
+  Timing timing = repeat(2, 2);
+  timing.n2 = 1;
+  timing.p2 = 7;
+  EXPECT_EQ(write_rows(x, timing, {}),
+            rows_written({{0, 1, 2}, {0, 3, 2}, {1, 1, 1}, {1, 3, 1}, {2, 1, 0}, {2, 3, 0},
+                          {3, 0, 3}, {3, 2, 3}, {4, 0, 2}, {4, 2, 2}, {5, 0, 1}, {5, 2, 1}}));
+  x.rows = 3;  // rows 20, 13, 6 and 27, 20, 13; the four slices have those of 0 to 3 modulo 8
+  x.row = 20;
+  x.s1 = -7;
+  x.s2 = 7;
+  EXPECT_EQ(write_rows(x, timing, {}), rows_written({{3, 3, 3}}));
+}
+
+TEST(Mem, ChoosesTheSliceOfARowByRegister) {
+  MemInstruction x;
+  x.address = 40;
+  x.rows = 2;
+  x.row = 1;
+  x.s1 = 1;
+  x.reg = 5;
+  EXPECT_EQ(write_rows(x, repeat(5, 1), {0, 0, 0, 0, 0, 0}),
+            rows_written({{0, 1, 0}, {1, 2, 0}, {2, 3, 0}, {3, 0, 1}, {4, 1, 1}, {5, 2, 1}}));
+  EXPECT_EQ(write_rows(x, repeat(5, 1), {0, 0, 0, 0, 0, 7}),
+            rows_written({{0, 0, 2}, {1, 1, 2}, {2, 2, 2}, {3, 3, 2}, {4, 0, 3}, {5, 1, 3}}));
+  // Slices that the instruction does not go to write nothing.
+  EXPECT_EQ(write_rows(x, repeat(5, 1), {0, 0, 0, 0, 0, 7}, 0x3),
+            rows_written({{0, 0, 2}, {1, 1, 2}, {4, 0, 3}, {5, 1, 3}}));
+}
+
 // Loads a tile from four slices and multiplies; the sums of the last vector.
 std::vector<int32_t> multiply(MxmLoadFormat format, MxmLoadOrientation orientation,
                               const std::vector<Vector>& packed, const std::vector<Vector>& xs,

@@ -87,6 +87,22 @@ TEST(Assembly, WordsRoundTripOneByOne) {
   }
 }
 
+TEST(Assembly, RowsOfAWriteRoundTrip) {
+  const Target target = sample_roll().target;
+  MemInstruction x;
+  x.op = MemOp::Write;
+  x.address = 40;
+  x.reg = 2;
+  x.rows = 2;
+  x.row = 3;
+  const Word word = encode_push(target.queue_of(QueueKind::MemWrite, 4), 0xf, x);
+  const std::string text = disassemble_word(target, word);
+  EXPECT_EQ(text, "push mem.write slice=4 mask=0xf : WRITE dir=EAST address=0x28 reg=2 rows=2 row=3");
+  const auto again = assemble_word(target, text);
+  ASSERT_TRUE(again.ok()) << to_string(again.error());
+  EXPECT_EQ(*again, word);
+}
+
 TEST(Assembly, WordsThatAreNoInstructionAreRaw) {
   const Target target = sample_roll().target;
   const auto is_raw = [&](const Word& word) {
@@ -158,6 +174,8 @@ TEST(Assemble, NamesTheLineOfEveryMistake) {
        "dir: expected one of EAST, WEST, got \"UP\""},
       {kEntry + "push mem.read slice=0 : READ limit=1",
        "limit: expected 0, because it is not used with op=READ"},
+      {kEntry + "push mem.write slice=0 : WRITE_LANE rows=1",
+       "rows: expected 0, because it is not used with op=WRITE_LANE"},
       {kEntry + "push mem.read slice=0 : READ speed=1", "there is no key \"speed\" here"},
       {kEntry + "push mem.read slice=0 : READ s1=1 s1=2", "the key \"s1\" is given twice"},
       {kEntry + "push tape.recv =1", "expected a key before ="},

@@ -77,6 +77,29 @@ TEST(Encoding, MemGatherAndWriteLaneMatchHandCountedBits) {
                                          .word);
 }
 
+TEST(Encoding, MemWriteOfRowsMatchesHandCountedBits) {
+  MemInstruction row;
+  row.op = MemOp::Write;
+  row.rows = 2;
+  row.row = 0x1a5;
+  const Word word = Bits()
+                        .set(0, 3, 1)
+                        .set(13, 1, 1)
+                        .set(99, 2, 1)
+                        .set(215, 2, 2)
+                        .set(217, 9, 0x1a5)
+                        .word;
+  EXPECT_EQ(encode_push(0, 1, row), word);
+  MemInstruction read_back;
+  EXPECT_TRUE(decode(word, read_back));
+  EXPECT_EQ(read_back, row);
+  for (const int lsb : {215, 217, 226}) {  // rows and row of WRITE_LANE, a bit above the last field
+    Word wrong = Bits().set(0, 3, 1).set(13, 1, 1).set(99, 2, lsb == 226 ? 1 : 3).word;
+    detail::put(wrong, lsb, 1, 1);
+    EXPECT_FALSE(decode(wrong, read_back)) << lsb;
+  }
+}
+
 TEST(Encoding, VxmMatchesHandCountedBits) {
   VxmInstruction x;
   x.x_dir = Direction::West;

@@ -40,6 +40,16 @@ bool is_wide_segment(const std::string& value) {
          value.ends_with("segment = S256");
 }
 
+// How many different values of a field without names were issued.
+size_t values_of(const Coverage& coverage, std::string_view unit, std::string_view field) {
+  for (size_t u = 0; u < std::size(kUnits); ++u) {
+    for (size_t f = 0; kUnits[u].name == unit && f < kUnits[u].fields.size(); ++f) {
+      if (kUnits[u].fields[f].name == field) return coverage.units[u].fields[f].issues.size();
+    }
+  }
+  return 0;
+}
+
 TEST(ProgramCoverage, RandomProgramsExerciseEveryNamedValue) {
   Coverage all = empty_coverage();
   for (const Target& target : rtl_parameter_sets()) {
@@ -50,6 +60,8 @@ TEST(ProgramCoverage, RandomProgramsExerciseEveryNamedValue) {
     }
   }
   write_table("random_programs", to_string(all));
+  EXPECT_EQ(values_of(all, "MEM", "rows"), 4u) << to_string(all);
+  EXPECT_GT(values_of(all, "MEM", "row"), 20u) << to_string(all);
   std::vector<std::string> missing = missing_values(all);
   std::erase_if(missing, is_wide_segment);
   EXPECT_EQ(missing, std::vector<std::string>{}) << to_string(all);

@@ -1,6 +1,7 @@
 #include "tests/programs/dump_memory.h"
 
 #include <algorithm>
+#include <optional>
 #include <set>
 
 #include "emulator/schedule_issues.h"
@@ -13,10 +14,17 @@ uint32_t register_value(const std::vector<uint32_t>& registers, uint32_t index) 
   return index != 0 && index < registers.size() ? registers[index] : 0;
 }
 
-int written_word(const Target& target, const MemInstruction& x, const IssueCursor& at,
-                 const std::vector<uint32_t>& registers) {
-  int64_t word = int64_t{x.address} + int64_t{x.s1} * at.i1() + int64_t{x.s2} * at.i2() +
-                 int64_t{x.s3} * at.i3() + register_value(registers, x.reg);
+// Nothing if a row goes to another slice.
+std::optional<int> written_word(const Target& target, int slice, const MemInstruction& x,
+                                const IssueCursor& at, const std::vector<uint32_t>& registers) {
+  const int64_t steps = int64_t{x.s1} * at.i1() + int64_t{x.s2} * at.i2() +
+                        int64_t{x.s3} * at.i3() + register_value(registers, x.reg);
+  if (x.rows > 0) {
+    const int64_t row = int64_t{x.row} + steps, slices = int64_t{1} << x.rows;
+    if (slice % target.slices_per_position % slices != row % slices) return std::nullopt;
+    return static_cast<int>(x.address + row / slices);
+  }
+  int64_t word = int64_t{x.address} + steps;
   if (x.op == MemOp::WriteLane) {
     const int64_t lane = int64_t{register_value(registers, x.lane_reg)} + x.lane +
                          int64_t{x.lane_step} * at.i1();
@@ -37,8 +45,9 @@ WordSets written_words(const Roll& roll, int entry, const std::vector<uint32_t>&
     const auto queue = static_cast<size_t>(target.queue_of(QueueKind::MemWrite, slice));
     std::set<int> words;
     for (IssueCursor at(schedule.queues[queue]); !at.done(); at.advance()) {
-      words.insert(
-          written_word(target, std::get<MemInstruction>(at.instruction()), at, registers));
+      const auto word = written_word(target, slice, std::get<MemInstruction>(at.instruction()), at,
+                                     registers);
+      if (word) words.insert(*word);
     }
     all.emplace_back(words.begin(), words.end());
   }

@@ -188,6 +188,50 @@ TEST_F(Core, WritesSingleLanesAcrossAWordBoundary) {
   EXPECT_EQ(words[201 * 16 + 2], 0xa5);
 }
 
+TEST_F(Core, WritesRowsToTheSlicesThatHoldThemInTurn) {
+  CoreProgram program(*target_);
+  program.registers[4] = 5;
+  program.tape = counting_vectors(4, 16);
+  MemInstruction write = access(MemOp::Write, 20 + 1 + distance(), 4, 3, 200);
+  write.rows = 2, write.row = 1, write.reg = 4;  // rows 6 to 9: slices 2, 3, 0 and 1
+  program.push(tape_queue(), recv(20, 4, 3));
+  program.push(write_queue(0), write, 0xf);
+  program.end_at(40);
+  ASSERT_EQ(program.play(*core_).result.status, PIANOLA_RTL_DONE);
+  const size_t words_per_slice = static_cast<size_t>(target_->words_per_slice);
+  const size_t word_of[4] = {202, 202, 201, 201}, vector_of[4] = {2, 3, 0, 1};
+  for (int slice = 0; slice < 4; ++slice) {
+    std::vector<uint8_t> words(words_per_slice * 16), written(words_per_slice);
+    core_->get_slice(slice, words.data(), written.data());
+    for (size_t word = 198; word < 206; ++word) {
+      const bool here = word == word_of[slice];
+      EXPECT_EQ(written[word] != 0, here) << "slice " << slice << " word " << word;
+      const std::vector<uint8_t> bytes(words.begin() + static_cast<ptrdiff_t>(word * 16),
+                                       words.begin() + static_cast<ptrdiff_t>(word * 16 + 16));
+      const auto vector = program.tape.begin() + static_cast<ptrdiff_t>(vector_of[slice] * 16);
+      EXPECT_EQ(bytes, here ? std::vector<uint8_t>(vector, vector + 16)
+                            : std::vector<uint8_t>(16, 0xa5))
+          << "slice " << slice << " word " << word;
+    }
+  }
+}
+
+// The instruction is in its queue in the cycle of its last issue, whichever slice takes the row.
+TEST_F(Core, EndIsBusyWithTheRowOfAnotherSlice) {
+  for (const uint32_t late : {0u, 1u}) {
+    CoreProgram program(*target_);
+    program.tape = counting_vectors(1, 16);
+    MemInstruction write = access(MemOp::Write, 21 + distance(), 1, 3, 200);
+    write.rows = 1, write.row = 1;
+    program.push(tape_queue(), recv(20, 1, 3));
+    program.push(write_queue(0), write);
+    program.end_at(21 + distance() + late);
+    program.launch.keep_going = 1;
+    program.launch.edges_max = 20000;
+    EXPECT_EQ(program.play(*core_).has_fault(Rule::EndBusy), late == 0) << late;
+  }
+}
+
 TEST_F(Core, GathersByClampedIndex) {
   std::vector<uint8_t> words = counting_vectors(4096, 16, 7);
   const std::vector<uint8_t> written(4096, 1);

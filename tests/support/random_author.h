@@ -90,6 +90,7 @@ class Author {
   bool send_sums(int mxm);
   bool fill(int slice, int depth);
   bool fill_masked();
+  bool fill_rows();
   bool write_lane();
   bool load_tile(int mxm);
   bool fill_transposer(int sxm);

@@ -83,6 +83,53 @@ bool Author::fill_masked() {
   return commit();
 }
 
+// Rows that slices of a position hold in turn, the slices of the instruction or more than those.
+bool Author::fill_rows() {
+  const bool by_register = options_.registers && !filled_.empty() && random_.chance(50);
+  const Words over = by_register ? random_.pick(filled_) : Words{random_.below(target_.slices())};
+  const int per_position = target_.slices_per_position;
+  MemInstruction x;
+  x.op = MemOp::Write;
+  x.timing = random_timing(options_.issues_max);
+  x.rows = static_cast<uint32_t>(random_.between(1, 3));
+  const int turns = 1 << x.rows;
+  const int stride = random_.chance(80) ? 1 : random_.pick(std::vector<int>{3, turns});
+  const int reach = stride * (static_cast<int>(issues_of(x.timing)) - 1);
+  const int low = random_.below(std::min(511 - reach, turns * over.count + 2 * turns) + 1);
+  const int words = (low + reach + static_cast<int>(kAddressLargeMax)) / turns + 1;
+  if (words > target_.words_per_slice) return false;
+  // Where reads will see it.
+  const int room = target_.words_per_slice - words;
+  x.address = static_cast<uint32_t>(by_register ? std::min(over.low, room)
+                                                : random_.below(room + 1));
+  x.row = static_cast<uint32_t>(low);
+  x.s1 = stride;
+  x.s2 = stride * static_cast<int32_t>(x.timing.n1 + 1);
+  x.s3 = x.s2 * static_cast<int32_t>(x.timing.n2 + 1);
+  if (random_.chance(30)) {  // the last row first
+    x.row = static_cast<uint32_t>(low + reach);
+    x.s1 = -x.s1, x.s2 = -x.s2, x.s3 = -x.s3;
+  }
+  if (by_register) x.reg = random_.chance(50) ? kAddressSmall : kAddressLarge;
+  const std::optional<Operand> in =
+      need(target_.slice_position(over.slice), 0, 1, x.timing, options_.depth_max - 1);
+  if (!in) return false;
+  x.dir = in->dir;
+  x.stream = in->stream;
+  const int slices = random_.chance(70) ? std::min(turns, per_position)
+                                        : random_.between(1, std::min(8, per_position));
+  const int first = over.slice - slice_offset(over.slice) +
+                    random_.below(per_position - slices + 1);
+  for (int slice = first; slice < first + slices && !by_register && stride == 1; ++slice) {
+    const int begin = low + (slice_offset(slice) - low % turns + 2 * turns) % turns;
+    if (begin > low + reach) continue;
+    to_fill_.push_back({slice, static_cast<int>(x.address) + begin / turns,
+                        (low + reach - begin) / turns + 1});
+  }
+  add(builder_.queue(QueueKind::MemWrite, first), 0, x, (1u << slices) - 1);
+  return commit();
+}
+
 bool Author::write_lane() {
   const int slice = random_.below(target_.slices());
   MemInstruction x;
@@ -267,7 +314,7 @@ Roll Author::write() {
   const int sxms = static_cast<int>(target_.sxm_positions.size());
   for (int i = 0; i < options_.pieces; ++i) {
     attempt([&] {
-      switch (random_.below(22)) {
+      switch (random_.below(24)) {
         case 0: return fill(random_.below(target_.slices()), options_.depth_max);
         case 1: return fill_masked();
         case 2: return write_lane();
@@ -279,6 +326,8 @@ Roll Author::write() {
         case 8: return mac_silently();
         case 9:
         case 10: return send_sums(random_mxm());
+        case 11:
+        case 12: return fill_rows();
         default: return send(options_.depth_max);
       }
     });

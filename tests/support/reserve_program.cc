@@ -101,7 +101,26 @@ bool Reservations::take_port(QueueKind kind, uint64_t cycle, uint32_t count) {
   return true;
 }
 
+// WRITE with rows: any of the rows that the registers may make it takes the bank of its word.
+bool Reservations::issue_row(const MemInstruction& x, const QueueInfo& at, const Iteration& it) {
+  const int64_t row = static_cast<int64_t>(x.row) + int64_t{x.s1} * it.i1 +
+                      int64_t{x.s2} * it.i2 + int64_t{x.s3} * it.i3;
+  const int64_t last = row + register_maxima_[x.reg], slices = int64_t{1} << x.rows;
+  if (row < 0) return false;
+  if (!take_bank(at.unit, it.cycle, x.address + row / slices, x.address + last / slices, true) ||
+      !is_defined(at, it.cycle, x.dir, x.stream, 1)) {
+    return false;
+  }
+  if (row != last || row % slices != at.slice % slices) return true;
+  uint64_t& visible = visible_[static_cast<size_t>(at.unit)]
+                              [static_cast<size_t>(x.address + row / slices)];
+  const uint64_t seen = it.cycle + static_cast<uint64_t>(latency_mem_write(target_.lanes));
+  if (seen < visible) set(visible, seen);
+  return true;
+}
+
 bool Reservations::issue(const MemInstruction& x, const QueueInfo& at, const Iteration& it) {
+  if (x.rows > 0) return issue_row(x, at, it);
   const int64_t address = static_cast<int64_t>(x.address) + int64_t{x.s1} * it.i1 +
                           int64_t{x.s2} * it.i2 + int64_t{x.s3} * it.i3;
   int64_t low = address, high = address + register_maxima_[x.reg];

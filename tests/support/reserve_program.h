@@ -77,6 +77,7 @@ class Reservations {
   bool use_accumulator(size_t chain, int64_t acc, uint64_t cycle, bool sets);
 
   bool issue(const MemInstruction& x, const QueueInfo& at, const Iteration& it);
+  bool issue_row(const MemInstruction& x, const QueueInfo& at, const Iteration& it);
   bool issue(const VxmInstruction& x, const QueueInfo& at, const Iteration& it);
   bool issue(const MxmLoadInstruction& x, const QueueInfo& at, const Iteration& it);
   bool issue(const MxmMacInstruction& x, const QueueInfo& at, const Iteration& it);

@@ -40,6 +40,7 @@ std::vector<RuleProgram> rule_programs(const Target& target) {
   writer.streams();
   writer.memory();
   writer.ranges();
+  writer.rows();
   writer.matrix();
   writer.chain();
   writer.queues();

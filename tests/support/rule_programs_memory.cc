@@ -2,6 +2,19 @@
 #include "tests/support/rule_writer.h"
 
 namespace pianola::test {
+namespace {
+
+MemInstruction write_of_row(int address, uint32_t rows, uint32_t row, uint32_t reg = 0) {
+  MemInstruction x;
+  x.op = MemOp::Write;
+  x.address = static_cast<uint32_t>(address);
+  x.reg = reg;
+  x.rows = rows;
+  x.row = row;
+  return x;
+}
+
+}  // namespace
 
 void RuleWriter::streams() {
   add(Rule::StreamConflict, "two_ports", [&](ProgramBuilder& b, bool mutant) {
@@ -205,6 +218,94 @@ void RuleWriter::ranges() {
       b.push(b.queue(QueueKind::SxmMove), arrival(drive, port, sxm), x);
     });
   }
+}
+
+uint64_t RuleWriter::write_row(ProgramBuilder& b, uint64_t receive, MemInstruction x, int slice) {
+  const int port = target_.port_position, position = target_.slice_position(slice);
+  const uint64_t issue = arrival(input(b, receive), port, position);
+  x.dir = toward(port, position);
+  b.push(b.queue(QueueKind::MemWrite, slice), issue, x);
+  return issue;
+}
+
+// WRITE with rows.
+void RuleWriter::rows() {
+  const int words = target_.words_per_slice, half = words / 2;
+  if (target_.slices_per_position > 1) {
+    // All slices take the stream itself; a plain write of slice 1 would take the one after the
+    // mutant's, which is stream 0.
+    add(Rule::StreamUndefined, "row", [&](ProgramBuilder& b, bool mutant) {
+      MemInstruction x = write_of_row(5, 1, 1);
+      x.stream = mutant ? static_cast<uint32_t>(target_.streams - 1) : 0;
+      write_row(b, kBegin, x, 1);
+    });
+  }
+  add(Rule::MemoryUndefined, "row_of_another_slice", [&](ProgramBuilder& b, bool mutant) {
+    write_row(b, kBegin, write_of_row(5, 1, mutant ? 3 : 2));
+    b.read(0, kLater, Direction::East, 0, 6);
+  });
+  // Row 9 of slices 0 to 7 is in slice 1.
+  add(Rule::MemoryUndefined, "row_of_eight", [&](ProgramBuilder& b, bool mutant) {
+    write_row(b, kBegin, write_of_row(5, 3, mutant ? 9 : 8));
+    b.read(0, kLater, Direction::East, 0, 6);
+  });
+  RuleProgram& undefined =
+      add(Rule::MemoryUndefined, "row_by_register", [&](ProgramBuilder& b, bool mutant) {
+        b.declare(1, 4, mutant ? 5 : 4);
+        write_row(b, kBegin, write_of_row(5, 2, 0, 1));
+        b.read(0, kLater, Direction::East, 0, 6);
+      });
+  undefined.sound_registers = {0, 4};
+  undefined.mutant_registers = {0, 5};
+  // A row of another slice takes the bank of its word all the same, and is no hazard.
+  add(Rule::BankConflict, "row_of_another_slice", [&](ProgramBuilder& b, bool mutant) {
+    b.fill(kBegin, 0, 6);
+    b.fill(kBegin + 1, 0, half + 6);
+    const uint64_t issue = write_row(b, kLater, write_of_row(6, 1, 1));
+    b.read(0, issue, Direction::East, 0, mutant ? 6 : half + 6);
+  });
+  // Rows 1 to 3 lie in the lower bank, rows 4 and 5 in the upper one; row 5 is of slice 1.
+  RuleProgram& bank =
+      add(Rule::BankConflict, "row_by_register", [&](ProgramBuilder& b, bool mutant) {
+        b.declare(1, 0, mutant ? 4 : 2);
+        b.fill(kBegin, 0, half + 5);
+        const uint64_t issue = write_row(b, kLater, write_of_row(half - 1, 2, 1, 1));
+        b.read(0, issue, Direction::East, 0, half + 5);
+      });
+  bank.sound_registers = {0, 2};
+  bank.mutant_registers = {0, 4};
+  RuleProgram& hazard =
+      add(Rule::MemoryHazard, "row_by_register", [&](ProgramBuilder& b, bool mutant) {
+        b.declare(1, 0, 1);
+        b.fill(kBegin, 0, 6);
+        const uint64_t issue = write_row(b, kLater, write_of_row(5, 1, 2, 1));
+        b.read(0, issue + static_cast<uint64_t>(latency_mem_write(target_.lanes)) - (mutant ? 1 : 0),
+               Direction::East, 0, 6);
+      });
+  hazard.sound_registers = {0, 1};
+  hazard.mutant_registers = {0, 0};
+  hazard.also = {Rule::BankConflict};
+  add(Rule::AddressRange, "row_beyond_the_last_word", [&](ProgramBuilder& b, bool mutant) {
+    write_row(b, kBegin, write_of_row(words - 1, 3, mutant ? 8 : 7));
+  });
+  // Word 4, if it were not for the sign of the row.
+  add(Rule::AddressRange, "row_below_zero", [&](ProgramBuilder& b, bool mutant) {
+    input(b, kBegin + 1);
+    MemInstruction x = write_of_row(5, 1, mutant ? 0 : 1);
+    x.s1 = -1;
+    x.timing.n1 = x.timing.p1 = 1;
+    write_row(b, kBegin, x);
+  });
+  RuleProgram& range =
+      add(Rule::AddressRange, "row_by_register", [&](ProgramBuilder& b, bool mutant) {
+        b.declare(2, 0, mutant ? 5 : 4);
+        write_row(b, kBegin, write_of_row(words - 2, 2, 3, 2));
+      });
+  range.sound_registers = {0, 0, 4};
+  range.mutant_registers = {0, 0, 5};
+  add(Rule::IllegalEncoding, "row_without_rows", [&](ProgramBuilder& b, bool mutant) {
+    write_row(b, kBegin, write_of_row(5, 0, mutant ? 1 : 0));
+  });
 }
 
 }  // namespace pianola::test

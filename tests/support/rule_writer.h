@@ -24,6 +24,7 @@ class RuleWriter {
   void streams();
   void memory();
   void ranges();
+  void rows();
   // rule_programs_arithmetic.cc
   void matrix();
   void chain();
@@ -43,6 +44,9 @@ class RuleWriter {
   uint64_t input(ProgramBuilder& b, uint64_t issue = kBegin, int count = 1) {
     return b.receive(QueueKind::HostRecv, issue, 0, count);
   }
+  // A WRITE with rows of a vector from the host, at slice 0 unless told otherwise; returns the
+  // cycle of its issue.
+  uint64_t write_row(ProgramBuilder& b, uint64_t receive, MemInstruction x, int slice = 0);
   // A pass on zeros that leaves on stream 0 and is sent to the host.
   VxmInstruction plain_pass() const;
   void push_pass(ProgramBuilder& b, uint64_t issue, const VxmInstruction& pass, bool sends = true);
