@@ -61,7 +61,7 @@ std::vector<std::array<int, 2>> words_used(const VectorProgram& program, const T
   for (const Array& array : program.arrays) {
     if (array.address < 0) continue;
     const int end = array.address - array.bank * target.words_per_slice / 2 + array.vectors;
-    for (int i = 0; i < array.streams * array.copies; ++i) {
+    for (int i = 0; i < array.streams; ++i) {
       int& words = used[homes[array.home][array.slice + i]][array.bank];
       words = std::max(words, end);
     }
@@ -75,7 +75,7 @@ std::vector<PersistentRegion> persistent_regions(const VectorProgram& program,
   std::vector<PersistentRegion> regions;
   for (const Array& array : program.arrays) {
     if (!array.persistent) continue;
-    for (int i = 0; i < array.streams * array.copies; ++i) {
+    for (int i = 0; i < array.streams; ++i) {
       regions.push_back({array.name, homes[array.home][array.slice + i], array.address,
                          array.vectors});
     }
@@ -123,6 +123,18 @@ Result<Built> build_entry(const QuantizedGraph& graph, const Target& target,
   return built;
 }
 
+// As many tokens at once as memory has room for; nobody asked for a number.
+Result<Built> build_prefill(const QuantizedGraph& graph, const Target& target, EntryShape shape,
+                            const DataTape& tape) {
+  while (true) {
+    Result<Built> built = build_entry(graph, target, shape, tape);
+    if (built.ok() || built.error().code != ErrorCode::OutOfRange || shape.tokens / 2 < 2) {
+      return built;
+    }
+    shape.tokens /= 2;
+  }
+}
+
 Error in_entry(const EntryShape& shape, Error error) {
   error.where = "entry " + entry_name(shape) + (error.where.empty() ? "" : ", " + error.where);
   return error;
@@ -139,7 +151,10 @@ Result<std::vector<Built>> build_entries(const QuantizedGraph& graph, const Targ
     // The longest first: they come last in the list.
     for (size_t i = next++; i < shapes.size(); i = next++) {
       const size_t index = shapes.size() - 1 - i;
-      results[index] = build_entry(graph, target, shapes[index], tape);
+      const EntryShape& shape = shapes[index];
+      results[index] = shape.kind == EntryKind::Prefill
+                           ? build_prefill(graph, target, shape, tape)
+                           : build_entry(graph, target, shape, tape);
       const std::lock_guard lock(progress);
       ++done;
       if (options.on_progress) options.on_progress(done, static_cast<int>(shapes.size()));

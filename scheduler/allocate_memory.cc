@@ -141,7 +141,7 @@ class MemoryAllocator {
   int bank_of(const Array& array) const { return array.home * 2 + array.bank; }
 
   static Block block_of(const Array& array, Life life) {
-    return {array.slice, array.slice + array.streams * array.copies - 1, 0, array.vectors, life};
+    return {array.slice, array.slice + array.streams - 1, 0, array.vectors, life};
   }
 
   // The arrays of a run that live in their section and the next one, if all sections have the same.
@@ -171,7 +171,7 @@ class MemoryAllocator {
           arrays.begin(), arrays.end(), sections[0].begin(), sections[0].end(), [&](int a, int b) {
             const Array &x = program_.arrays[a], &y = program_.arrays[b];
             return x.home == y.home && x.bank == y.bank && x.slice == y.slice &&
-                   x.streams == y.streams && x.copies == y.copies && x.vectors == y.vectors;
+                   x.streams == y.streams && x.vectors == y.vectors;
           });
       if (!alike) return;
     }
@@ -202,7 +202,7 @@ class MemoryAllocator {
       const Life life = array.persistent ? Life{-1, forever} : lives_[id];
       if (!array.persistent && life.first < 0) continue;  // never used
       CHECK(static_cast<size_t>(bank_of(array)) < banks.size());
-      CHECK(array.slice + array.streams * array.copies <= 4);
+      CHECK(array.slice + array.streams <= 4);
       WordAllocator& bank = banks[bank_of(array)];
       if (!array.persistent) bank.forget_before(life.first);
       if (repeats_in_.count(bank_of(array)) > 0) bank.rewind();

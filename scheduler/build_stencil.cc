@@ -1,6 +1,7 @@
 // Operation -> stencil: which instruction issues how many cycles from the base, derived from the
 // latencies of the machine spec and the distances of the floorplan alone.
 #include <algorithm>
+#include <bit>
 #include <cstdlib>
 
 #include "scheduler/stencil.h"
@@ -111,8 +112,8 @@ class Builder {
 
   // One access of one slice.
   void add_memory(bool write, const ArrayRef& ref, int slice, int64_t offset,
-                  const TimedNest& nest, int extra_index, std::array<int, 3> step, Direction dir,
-                  int use, int lane) {
+                  const TimedNest& nest, std::array<int, 3> step, Direction dir, int use,
+                  int lane) {
     const Array& array = program_.arrays[ref.array];
     CHECK(array.address >= 0);
     MemoryUse m;
@@ -121,7 +122,9 @@ class Builder {
     m.bank = array.bank;
     m.offset = offset;
     m.nest = nest;
-    m.address = array.address + ref.index + extra_index;
+    m.rows = ref.row ? std::countr_zero(static_cast<unsigned>(array.streams)) : 0;
+    m.address = array.address + (ref.index >> m.rows);
+    m.row = ref.index & ((1 << m.rows) - 1);
     m.step = step;
     m.array = ref.array;
     reach(ref.reg, m);
@@ -138,16 +141,18 @@ class Builder {
     instruction.reg = static_cast<uint32_t>(ref.reg);
     instruction.lane_reg = static_cast<uint32_t>(ref.lane_reg);
     instruction.lane_step = static_cast<uint32_t>(ref.lane_step);
+    instruction.rows = static_cast<uint32_t>(m.rows);
+    instruction.row = static_cast<uint32_t>(m.row);
     Part& part = add_part(write ? QueueKind::MemWrite : QueueKind::MemRead, slice, offset, nest,
                           instruction);
-    part.links.push_back(
-        {StreamField::MemStream, use, lane, slice % target_.slices_per_position});
+    // Slices that write rows take the same stream, and say so.
+    const int number = m.rows > 0 ? 0 : slice % target_.slices_per_position;
+    part.links.push_back({StreamField::MemStream, use, lane, number});
   }
 
   // Reads of the array's slices that arrive together at `position` at `arrival`.
   int add_read(const ArrayRef& ref, const TimedNest& nest, int position, int64_t arrival) {
     const Array& array = program_.arrays[ref.array];
-    CHECK(array.copies == 1 || array.streams == 1);
     const int first = position_of(slice_of(array, 0));
     const int last = position_of(slice_of(array, array.streams - 1));
     const int from = std::abs(position - first) > std::abs(position - last) ? first : last;
@@ -158,7 +163,7 @@ class Builder {
       const int slice = slice_of(array, i);
       const int64_t offset =
           arrival - std::abs(position - position_of(slice)) - latency_mem_read(lanes());
-      add_memory(false, ref, slice, offset, nest, 0, ref.step, dir, use, i);
+      add_memory(false, ref, slice, offset, nest, ref.step, dir, use, i);
     }
     return use;
   }
@@ -167,14 +172,14 @@ class Builder {
   void add_write(const ArrayRef& ref, const TimedNest& nest, int position, int64_t drive,
                  Direction dir, int use) {
     const Array& array = program_.arrays[ref.array];
-    for (int i = 0; i < array.streams * array.copies; ++i) {
+    for (int i = 0; i < array.streams; ++i) {
       const int slice = slice_of(array, i);
       const int at = position_of(slice);
       CHECK(toward(position, at) == dir);
       stencil_.streams[use].to = dir == Direction::East ? std::max(stencil_.streams[use].to, at)
                                                         : std::min(stencil_.streams[use].to, at);
-      add_memory(true, ref, slice, drive + std::abs(at - position), nest, 0, ref.step, dir, use,
-                 array.copies > 1 ? 0 : i);
+      add_memory(true, ref, slice, drive + std::abs(at - position), nest, ref.step, dir, use,
+                 ref.row ? 0 : i);
     }
   }
 
@@ -429,8 +434,6 @@ class Builder {
     if (op.source == TileSource::Tape) {
       use = add_receive(CopySource::Tape, width, position,
                         arrival - std::abs(position - target_.port_position), nest);
-    } else if (program_.arrays[op.rows.array].copies > 1) {
-      use = add_row_reads(op.rows, nest, position, arrival, width);
     } else {
       ArrayRef ref = op.rows;
       ref.step[0] = 1;
@@ -440,25 +443,6 @@ class Builder {
     load.dir = stencil_.streams[use].dir;
     Part& part = add_part(QueueKind::MxmLoad, op.mxm, arrival, nest, load);
     part.links.push_back({StreamField::Load, use});
-  }
-
-  // Rows index .. index + width - 1 at once, each from its own copy.
-  int add_row_reads(const ArrayRef& ref, const TimedNest& nest, int position, int64_t arrival,
-                    int width) {
-    const Array& array = program_.arrays[ref.array];
-    CHECK(array.copies == width);
-    const int from = position_of(slice_of(array, 0));
-    const Direction dir = toward(from, position);
-    const int use =
-        add_stream(dir, width, from, position, arrival - std::abs(position - from), nest);
-    for (int i = 0; i < width; ++i) {
-      const int slice = slice_of(array, i);
-      CHECK(position_of(slice) == from);
-      add_memory(false, ref, slice,
-                 arrival - std::abs(position - from) - latency_mem_read(lanes()), nest, i,
-                 {width, ref.step[1], ref.step[2]}, dir, use, i);
-    }
-    return use;
   }
 
   void add(const CopyInOperation& op) {

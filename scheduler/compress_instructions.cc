@@ -19,6 +19,7 @@ struct Walk {
   int64_t value;
   int32_t* step[3];
   int bits;
+  bool ascends = false;  // no step may be negative
 };
 
 struct Walks {
@@ -31,7 +32,9 @@ struct Walks {
 
 Walks walks_of(MemInstruction& m) {
   Walks w;
-  w.add(m.address, &m.s1, &m.s2, &m.s3, 16);
+  // Row writes step by rows, and no row is negative.
+  w.add((int64_t{m.address} << m.rows) + m.row, &m.s1, &m.s2, &m.s3, 16);
+  w.items[0].ascends = m.rows > 0;
   return w;
 }
 Walks walks_of(VxmInstruction& v) {
@@ -62,7 +65,10 @@ Walks walks_of(AnyInstruction& instruction) {
   return std::visit([](auto& i) { return walks_of(i); }, instruction);
 }
 
-void set_value(MemInstruction& m, int, int64_t v) { m.address = static_cast<uint32_t>(v); }
+void set_value(MemInstruction& m, int, int64_t v) {
+  m.address = static_cast<uint32_t>(v >> m.rows);
+  m.row = static_cast<uint32_t>(v & ((int64_t{1} << m.rows) - 1));
+}
 void set_value(VxmInstruction& x, int item, int64_t v) {
   if (item == 0) {
     x.acc = static_cast<uint32_t>(v);
@@ -247,7 +253,8 @@ std::vector<PlacedInstruction> grow(const std::vector<PlacedInstruction>& items,
           } else if (run.count[level] > 1) {
             regular = regular && delta == *step;
           } else {
-            regular = regular && fits(delta, steps.items[w].bits);
+            regular = regular && fits(delta, steps.items[w].bits) &&
+                      !(steps.items[w].ascends && delta < 0);
           }
         }
         if (!regular) break;

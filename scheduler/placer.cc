@@ -15,14 +15,19 @@ constexpr int64_t kDensePatienceCycles = 64;
 constexpr int64_t kWindowCycles = 128;
 constexpr int64_t kWordBytes = 32;
 
+int word_of(const MemoryUse& use, int offset) {
+  return use.address + ((use.row + offset) >> use.rows);
+}
+
+// The words low .. high - 1 that a use may reach.
 void interval(const MemoryUse& use, int& low, int& high) {
-  low = use.address + use.reach_low;
-  high = use.address + use.reach_high;
+  int first = use.reach_low, last = use.reach_high;
   for (int level = 0; level < 3; ++level) {
     const int reach = (use.nest.count[level] - 1) * use.step[level];
-    (reach < 0 ? low : high) += reach;
+    (reach < 0 ? first : last) += reach;
   }
-  ++high;
+  low = word_of(use, first);
+  high = word_of(use, last) + 1;
 }
 
 void set_stream(AnyInstruction& instruction, const Part::Link& link, const StreamUse& use,
@@ -174,7 +179,7 @@ int64_t Placer::find_alone(Stencil& stencil, int64_t limit) {
 // Earliest base below `limit`, or -1. Leaves nothing reserved.
 int64_t Placer::find(Stencil& stencil, int64_t limit) {
   const int64_t earliest = earliest_base(stencil);
-  if (earliest < 0) return -1;
+  if (earliest < 0 || !ports_can_serve(stencil)) return -1;
   const std::vector<int64_t> words = word_offsets(stencil);
   for (int64_t base = earliest; base < earliest + kSearchCyclesMax && base < limit; ++base) {
     const int64_t skip = std::max(port_wait(stencil, base), word_wait(words, base));
@@ -228,7 +233,7 @@ int64_t Placer::memory_base(const MemoryUse& use) const {
     return ready - use.offset;
   }
   for_each_iteration(use.nest, [&](int64_t time, int i1, int i2, int i3) {
-    const int word = use.address + i1 * use.step[0] + i2 * use.step[1] + i3 * use.step[2];
+    const int word = word_of(use, i1 * use.step[0] + i2 * use.step[1] + i3 * use.step[2]);
     const int64_t ready = use.write ? state_.order.write_from(use.slice, word, word + 1)
                                     : state_.order.read_from(use.slice, word, word + 1);
     base = std::max(base, ready - use.offset - time);
@@ -285,23 +290,35 @@ int Placer::accumulator_number(const ChainUse& use, int i1, int i2, int i3) cons
 
 // Cycles that the base must wait at least for the ports' rates; 0: none.
 int64_t Placer::port_wait(const Stencil& stencil, int64_t base) const {
+  int64_t wait = 0;
   for (const PortUse& use : stencil.ports) {
-    PortBucket copy = state_.ports[static_cast<size_t>(use.port)].bucket;
-    const int64_t bytes = int64_t{use.vectors} * target_.lanes;
-    int64_t wait = 0;
-    for_each_iteration(use.nest, [&](int64_t time, int, int, int) {
-      const int64_t cycle = base + use.offset + time;
-      const int64_t level = copy.level_at(cycle);
-      if (level < bytes) {
-        wait = copy.cycles_for(bytes - level);
-        return false;
-      }
-      copy.take(cycle, bytes);
-      return true;
-    });
-    if (wait > 0) return wait;
+    PortBucket bucket = state_.ports[static_cast<size_t>(use.port)].bucket;
+    const int64_t missing = missing_bytes(use, base, bucket);
+    wait = std::max(wait, bucket.cycles_for(missing));
   }
-  return 0;
+  return wait;
+}
+
+// What the bucket lacks at most for the use at `base`: every cycle that it waits brings no more than
+// the rate.
+int64_t Placer::missing_bytes(const PortUse& use, int64_t base, PortBucket bucket) const {
+  const int64_t bytes = int64_t{use.vectors} * target_.lanes;
+  int64_t missing = 0;
+  for_each_iteration(use.nest, [&](int64_t time, int, int, int) {
+    const int64_t cycle = base + use.offset + time;
+    missing = std::max(missing, bytes - bucket.level_at(cycle));
+    bucket.take(cycle, bytes);
+    return true;
+  });
+  return missing;
+}
+
+// Whether full FIFOs suffice for the stencil.
+bool Placer::ports_can_serve(const Stencil& stencil) const {
+  return std::all_of(stencil.ports.begin(), stencil.ports.end(), [&](const PortUse& use) {
+    const PortBucket& bucket = state_.ports[static_cast<size_t>(use.port)].bucket;
+    return missing_bytes(use, -stencil.earliest_offset, bucket.full()) == 0;
+  });
 }
 
 // First issues of the operation's instruction words, ascending: slices of one position that start
@@ -397,7 +414,7 @@ void Placer::note_memory(const MemoryUse& use, int64_t base) {
     return;
   }
   for_each_iteration(use.nest, [&](int64_t time, int i1, int i2, int i3) {
-    const int word = use.address + i1 * use.step[0] + i2 * use.step[1] + i3 * use.step[2];
+    const int word = word_of(use, i1 * use.step[0] + i2 * use.step[1] + i3 * use.step[2]);
     const int64_t cycle = base + use.offset + time;
     if (use.write) {
       state_.order.write_at(use.slice, word, word + 1, cycle, latency);

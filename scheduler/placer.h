@@ -79,6 +79,8 @@ class Placer {
   int64_t accumulators_ready(const ChainUse& use) const;
   int accumulator_number(const ChainUse& use, int i1, int i2, int i3) const;
   int64_t port_wait(const Stencil& stencil, int64_t base) const;
+  int64_t missing_bytes(const PortUse& use, int64_t base, PortBucket bucket) const;
+  bool ports_can_serve(const Stencil& stencil) const;
   std::vector<int64_t> word_offsets(const Stencil& stencil) const;
   int64_t word_wait(const std::vector<int64_t>& offsets, int64_t base) const;
   void note(const Stencil& stencil, int64_t base);

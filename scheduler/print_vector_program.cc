@@ -15,6 +15,7 @@ struct Printer {
       if (r.step[level] != 0) out << " + " << r.step[level] << "*i" << level + 1;
     }
     if (r.reg) out << " + R" << r.reg;
+    if (r.row) out << " row";
     if (r.lane_reg) out << " lane R" << r.lane_reg << " + " << r.lane_step << "*i1";
     out << "]";
   }
@@ -95,7 +96,7 @@ std::string to_text(const VectorProgram& program) {
   for (size_t i = 0; i < program.arrays.size(); ++i) {
     const Array& a = program.arrays[i];
     out << "array " << a.name << " home " << a.home << " bank " << a.bank << " slice " << a.slice
-        << " streams " << a.streams << " copies " << a.copies << " vectors " << a.vectors;
+        << " streams " << a.streams << " vectors " << a.vectors;
     if (a.address >= 0) out << " at " << a.address;
     out << (a.persistent ? " persistent\n" : "\n");
   }

@@ -69,6 +69,8 @@ struct MemoryUse {
   TimedNest nest;
   int address = 0;                // of iteration (0, 0, 0), register excluded
   std::array<int, 3> step{};
+  int rows = 0;                   // log2; steps and reach count rows, of which a word holds 2^rows
+  int row = 0;                    // of iteration (0, 0, 0)
   int reach_low = 0, reach_high = 0;  // what the register may add
   ArrayId array = -1;
 };

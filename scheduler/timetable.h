@@ -91,6 +91,8 @@ class PortBucket {
   int64_t level_at(int64_t cycle) const {
     return std::min(depth_, level_ + (cycle - cycle_) * rate_);
   }
+  // The same bucket, full in cycle 0.
+  PortBucket full() const { return PortBucket(rate_, depth_); }
   // Cycles that bring so many bytes.
   int64_t cycles_for(int64_t bytes) const { return (bytes + rate_ - 1) / rate_; }
   void take(int64_t cycle, int64_t bytes) {

@@ -26,11 +26,10 @@ struct Array {
   int home = 0;
   int bank = 0;
   int slice = 0;    // first slice within the home
-  int streams = 1;  // slices that together hold one vector: 1 (bytes), 2 (fp16) or 4 (fp32)
+  // Slices that together hold one vector: 1 (bytes), 2 (fp16) or 4 (fp32); or as many tile rows or cache
+  // rows as are read at once.
+  int streams = 1;
   int vectors = 0;
-  // Rows of a cache: `copies` slices each hold every vector, so that as many rows can be read at once.
-  // streams is 1; a write goes to all copies.
-  int copies = 1;
   bool persistent = false;  // keeps its contents between launches
   // Filled in by allocate_memory: word address of vector 0.
   int address = -1;
@@ -41,6 +40,8 @@ struct ArrayRef {
   int index = 0;           // vector of iteration (0, 0, 0)
   std::array<int, 3> step{};  // per level
   int reg = 0;             // launch register added to the index
+  // Writes: one row of bytes, which the array's slices hold in turn; index, steps and register count rows.
+  bool row = false;
   int lane_reg = 0;        // writes: launch register of the lane; 0: whole vectors
   int lane_step = 0;       // lanes per iteration of level 1
 };

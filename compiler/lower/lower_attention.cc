@@ -172,6 +172,7 @@ Lowering::Softmax Lowering::lower_scores(const Heads& h, const Cache& cache, con
                                          int head) {
   const int rows = h.group * tokens_;  // (query head of the group, token)
   const int positions = cache_stays_ ? graph_.model.context : shape_.context;
+  const int per_word = target_.mxm_load_streams;  // rows
   const int side = side_of_head(head);
   const std::string name = h.name + "[" + std::to_string(head) + "]";
   Softmax softmax;
@@ -186,7 +187,7 @@ Lowering::Softmax Lowering::lower_scores(const Heads& h, const Cache& cache, con
   op.windows = h.blocks;
   op.orientation = MxmLoadOrientation::Output;
   op.source = TileSource::Array;
-  op.rows = to(cache.keys, 0, {0, positions, lanes_});
+  op.rows = to(cache.keys, 0, {0, positions / per_word, lanes_ / per_word});
   op.activation = to(query.codes[side], head * rows * h.vectors, {1, rows, 0});
   // The threshold of the causal mask moves with the token: one consumer per query head, or one
   // for all where there is one token.
@@ -312,6 +313,7 @@ void Lowering::lower_weighted_sum(const Heads& h, const Cache& cache, const Soft
                                   int head, ArrayId out) {
   const int rows = h.group * tokens_, side = side_of_head(head), chain = chain_of(side);
   const int positions = cache_stays_ ? graph_.model.context : shape_.context;
+  const int per_word = target_.mxm_load_streams;  // rows
   const std::string name = h.name + "[" + std::to_string(head) + "]";
   const ArrayId sums = add_array(name + ".sums", state({0, 0}), 4, rows * h.vectors);
   for (int j = 0; j < h.vectors; ++j) {
@@ -322,7 +324,7 @@ void Lowering::lower_weighted_sum(const Heads& h, const Cache& cache, const Soft
     op.windows = h.blocks;
     op.orientation = MxmLoadOrientation::Input;
     op.source = TileSource::Array;
-    op.rows = to(cache.values, j * positions, {0, 0, lanes_});
+    op.rows = to(cache.values, j * positions / per_word, {0, 0, lanes_ / per_word});
     op.activation = to(softmax.codes, 0, {1, 0, rows});
     VxmOperation sum;
     sum.name = name + ".sums";

@@ -43,17 +43,27 @@ void Lowering::add_segment(std::vector<Segment>& list, uint64_t base, uint32_t c
   list.push_back(segment);
 }
 
+namespace {
+
+// The output format that fills so many streams.
+VxmOutFormat format_of_streams(int streams) {
+  return streams == 1 ? VxmOutFormat::I8 : streams == 2 ? VxmOutFormat::F16 : VxmOutFormat::F32;
+}
+
+}  // namespace
+
+// Rows are spread over as many slices as the MXM has load streams, so that it can take as many at once.
 Lowering::Cache Lowering::declare_cache(const Heads& h, int head) {
   const int positions = cache_stays_ ? graph_.model.context : shape_.context;
   const CacheLayout layout = cache_layout(*h.op, positions, lanes_);
   const int side = side_of_head(head);
   const std::string name = h.name + "[" + std::to_string(head) + "]";
-  const int rows = layout.row_vectors * positions;
+  const int words = layout.row_vectors * positions / target_.mxm_load_streams;
   Cache cache;
-  cache.keys = add_array(name + ".keys", on_side(side, {3, 0}), 1, rows);
-  cache.values = add_array(name + ".values", on_side(side, {3, 1}), 1, rows);
+  const int streams = target_.mxm_load_streams;
+  cache.keys = add_array(name + ".keys", on_side(side, {3, 0}), streams, words);
+  cache.values = add_array(name + ".values", on_side(side, {3, 1}), streams, words);
   for (ArrayId id : {cache.keys, cache.values}) {
-    out_.program.arrays[id].copies = target_.mxm_load_streams;
     out_.program.arrays[id].persistent = cache_stays_;
   }
   cache.key_scales = add_array(name + ".key_scales", state({1, 1}), 4, layout.blocks);
@@ -82,8 +92,7 @@ void Lowering::clear_resident_caches() {
       VxmOperation zero;
       zero.name = out_.program.arrays[id].name + ".clear";
       zero.nest.count = {out_.program.arrays[id].vectors, 1, 1};
-      zero.pass.out_format =
-          out_.program.arrays[id].streams == 1 ? VxmOutFormat::I8 : VxmOutFormat::F32;
+      zero.pass.out_format = format_of_streams(out_.program.arrays[id].streams);
       zero.writes = {to(id, 0, {1, 0, 0})};
       emit(zero);
     }
@@ -100,9 +109,11 @@ void Lowering::stage_cache(const Heads& h, const Cache& cache, const std::string
       CopyInOperation copy;
       copy.name = name + (values ? ".values" : ".keys");
       copy.source = CopySource::Kv;
-      copy.nest.count = {lanes_, shape_.context / lanes_, 1};
+      const int words = lanes_ / target_.mxm_load_streams;  // of a block of positions
+      const int blocks = shape_.context / lanes_;
+      copy.nest.count = {words, blocks, 1};
       copy.destination =
-          to(values ? cache.values : cache.keys, j * shape_.context, {1, lanes_, 0});
+          to(values ? cache.values : cache.keys, j * words * blocks, {1, words, 0});
       emit(copy);
       add_segment(out_.kv_read,
                   cache.base + (values ? whole.values : whole.keys) +
@@ -184,6 +195,7 @@ void Lowering::append_row(const Heads& h, ArrayId source, int head, ArrayId rows
   codes.pass.out_format = VxmOutFormat::I8;
   ArrayRef row = to(rows, 0, {1, positions, 0});
   row.reg = kPositionRegister;
+  row.row = true;
   codes.writes = {row};
   codes.to_kv = !cache_stays_;
   emit(codes);

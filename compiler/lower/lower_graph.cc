@@ -37,9 +37,15 @@ Status check_fits(const QuantizedGraph& graph, const Target& target) {
   const auto refuse = [&](const std::string& what) {
     return Error{ErrorCode::Unsupported, what, "target " + target.name};
   };
-  if (target.mxm_load_streams > 4) {
-    return refuse("mxm.load_streams is " + std::to_string(target.mxm_load_streams) +
-                  "; this compiler places tiles in groups of at most 4 slices");
+  const int streams = target.mxm_load_streams;
+  if (streams != 1 && streams != 2 && streams != 4) {
+    return refuse("mxm.load_streams is " + std::to_string(streams) +
+                  "; this compiler spreads tiles and cache rows over 1, 2 or 4 slices");
+  }
+  if (target.slices_per_position % streams != 0) {
+    return refuse("mem.slices_per_position is " + std::to_string(target.slices_per_position) +
+                  ", no multiple of mxm.load_streams, " + std::to_string(streams) +
+                  "; cache rows are spread over the slices of one position");
   }
   if (target.sxm_positions.empty()) return refuse("no SXM; rotary embeddings need one");
   if (max_tokens(graph, target) < 1) {

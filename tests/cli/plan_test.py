@@ -72,8 +72,8 @@ class Plan(unittest.TestCase):
         # Less of everything that makes it long and nothing that decides whether it is accepted.
         for path in sorted(CONFIGURATIONS.glob("*.json")):
             config = json.loads(path.read_text())
-            if config["hidden_size"] > 2048:
-                continue  # minutes
+            if config["hidden_size"] > 4096:
+                continue  # needs deeper queues than sim32 has
             with self.subTest(path.stem), tempfile.TemporaryDirectory() as folder:
                 config.update(num_hidden_layers=1, vocab_size=64, intermediate_size=64,
                               bos_token_id=1, eos_token_id=2)
