@@ -4,8 +4,10 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "isa/instructions.h"
@@ -51,21 +53,28 @@ class StreamTable {
 
   int streams() const { return streams_; }
   bool is_free(Direction dir, int stream, int from, int to, int64_t drive_cycle) const {
-    const auto& row = rows_[row_index(dir, stream)];
-    const size_t at = diagonal(dir, from, drive_cycle);
-    return at >= row.size() || (row[at] & hops(from, to)) == 0;
+    const Row& row = rows_[row_index(dir, stream)];
+    const size_t at = diagonal(dir, from, drive_cycle), page = at / kPage;
+    return page >= row.size() || !row[page] || ((*row[page])[at % kPage] & hops(from, to)) == 0;
   }
   void reserve(Direction dir, int stream, int from, int to, int64_t drive_cycle) {
-    auto& row = rows_[row_index(dir, stream)];
-    const size_t at = diagonal(dir, from, drive_cycle);
-    if (at >= row.size()) row.resize(at + at / 2 + 64);
-    row[at] |= hops(from, to);
+    Row& row = rows_[row_index(dir, stream)];
+    const size_t at = diagonal(dir, from, drive_cycle), page = at / kPage;
+    if (page >= row.size()) row.resize(page + 1);
+    if (!row[page]) row[page] = std::make_unique<Page>();
+    (*row[page])[at % kPage] |= hops(from, to);
   }
   void release(Direction dir, int stream, int from, int to, int64_t drive_cycle) {
-    rows_[row_index(dir, stream)][diagonal(dir, from, drive_cycle)] &= ~hops(from, to);
+    const size_t at = diagonal(dir, from, drive_cycle);
+    (*rows_[row_index(dir, stream)][at / kPage])[at % kPage] &= ~hops(from, to);
   }
 
  private:
+  // Pages of diagonals, there once something is in them: most streams rest most of the time.
+  static constexpr size_t kPage = 1024;
+  using Page = std::array<uint64_t, kPage>;
+  using Row = std::vector<std::unique_ptr<Page>>;
+
   size_t row_index(Direction dir, int stream) const {
     return static_cast<size_t>(stream) * 2 + (dir == Direction::West);
   }
@@ -79,7 +88,7 @@ class StreamTable {
   }
 
   int positions_, streams_;
-  std::vector<std::vector<uint64_t>> rows_;
+  std::vector<Row> rows_;
 };
 
 // A leaky bucket: what a port may move. Starts full; events come in order of cycles.
