@@ -131,12 +131,13 @@ Error out_of_bounds(const char* what) {
 
 }  // namespace
 
-Emulator::Emulator(const Kernels* kernels)
-    : kernels_(kernels != nullptr ? kernels : &fastest_kernels()) {}
+Emulator::Emulator(const Kernels* kernels, bool fuse)
+    : kernels_(kernels != nullptr ? kernels : &fastest_kernels()), fuse_(fuse) {}
 
 Status Emulator::load(const Roll& roll, uint64_t poison) {
   programs_.clear();
   roll_ = &roll;
+  packed_ = std::make_unique<PackedWeights>(roll.target.lanes);
   const Target& target = roll.target;
   const size_t slice_bytes = static_cast<size_t>(target.words_per_slice) * target.lanes;
   memory_.resize(slice_bytes * target.slices());
@@ -160,6 +161,7 @@ LiftMemory Emulator::lift_memory() {
     memory.slices.push_back(memory_.data() + slice * slice_bytes);
   }
   memory.kv = kv_.data();
+  memory.packed = packed_.get();
   return memory;
 }
 
@@ -190,7 +192,7 @@ Result<const Program*> Emulator::program(int number) {
   CHECK(roll_ != nullptr && number >= 0 && number < static_cast<int>(programs_.size()));
   if (programs_[number] == nullptr) {
     const LiftMemory memory = lift_memory();
-    TRY(programs_[number], lift(*roll_, roll_->metadata.entries[number], memory, {}));
+    TRY(programs_[number], lift(*roll_, roll_->metadata.entries[number], memory, {.fuse = fuse_}));
   }
   return programs_[number].get();
 }
@@ -246,6 +248,7 @@ Result<LaunchResult> Emulator::play(const Entry& entry, Program& program,
 Status Emulator::run_operations(Program& program, const LaunchRequest& request) {
   const arith::FlushDenormalsScope flush;
   const Registers registers = machine_registers(request);
+  program.late_places.bind(registers);
   const Target& target = roll_->target;
   const int lanes = program.lanes;
   for (const Operation& operation : program.operations) {
@@ -280,6 +283,12 @@ Status Emulator::run_operations(Program& program, const LaunchRequest& request) 
         break;
       }
       case OperationKind::Sxm: move_lanes(program.sxm_steps[operation.first], lanes); break;
+      case OperationKind::ProductInput:
+        gather_input(program, program.product_inputs[operation.first]);
+        break;
+      case OperationKind::Product:
+        kernels_->product(program, program.products[operation.first], target.vxm_accumulators);
+        break;
     }
   }
   return Ok{};

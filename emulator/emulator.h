@@ -22,7 +22,8 @@ namespace pianola {
 class Emulator : public Device {
  public:
   // kernels: the loops to use; the fastest that this host can run if none are named.
-  explicit Emulator(const Kernels* kernels = nullptr);
+  // fuse: false plays every unit's steps by themselves, to compare with.
+  explicit Emulator(const Kernels* kernels = nullptr, bool fuse = true);
   std::string_view name() const override { return "emulator"; }
   Status load(const Roll& roll, uint64_t poison) override;
   Result<LaunchResult> launch(const LaunchRequest& request) override;
@@ -43,9 +44,11 @@ class Emulator : public Device {
   LiftMemory lift_memory();
 
   const Kernels* kernels_;
+  bool fuse_;
   const Roll* roll_ = nullptr;
   std::vector<uint8_t> memory_;  // [slice][word][lane]
   std::vector<std::byte> kv_;
+  std::unique_ptr<PackedWeights> packed_;  // shared by the programs
   std::vector<std::unique_ptr<Program>> programs_;  // by entry; null until first launched
 };
 

@@ -15,17 +15,23 @@ struct Kernels {
               int vxm_accumulators);
   // The activations that meet one tile, which is unpacked.
   void (*mac)(Program& program, const MacRun& run, int mxm_accumulators);
+  // A block of a product whose input is gathered.
+  void (*product)(Program& program, const Product& product, int vxm_accumulators);
 };
 
 // All that this host can run, the fastest last; `portable` is always there.
 const Kernels* const* host_kernels(int& count);
 const Kernels& fastest_kernels();
 
+// Brings what the blocks of a product share into the form in which kernels read it.
+void gather_input(Program& program, ProductInput& input);
+
 // Fills the tile of a run from its rows.
 void unpack_tile(Program& program, const MacRun& run);
 
 extern const Kernels kPortableKernels;
 #if defined(__x86_64__)
+void product_avx2(Program& program, const Product& product, int vxm_accumulators);
 extern const Kernels kAvx2Kernels;
 extern const Kernels kAvx512Kernels;
 #endif

@@ -12,11 +12,10 @@
 
 #include <cstring>
 
+#include "emulator/avx512.h"
 #include "emulator/mac_kernel.h"
 #include "emulator/vxm_kernel.h"
 
-#define PIANOLA_AVX512 \
-  gnu::target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,prefer-vector-width=512")
 
 namespace pianola {
 namespace {
@@ -142,7 +141,7 @@ struct Block {
 
 }  // namespace
 
-const Kernels kAvx512Kernels{"avx512", vxm, mac};
+const Kernels kAvx512Kernels{"avx512", vxm, mac, product_avx512};
 
 }  // namespace pianola
 #endif

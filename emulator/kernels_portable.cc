@@ -1,5 +1,6 @@
 #include "emulator/kernels.h"
 #include "emulator/mac_kernel.h"
+#include "emulator/product_kernel.h"
 #include "emulator/vxm_kernel.h"
 
 namespace pianola {
@@ -11,6 +12,10 @@ void vxm(Program& program, const VxmBatch& batch, const uint32_t* registers, int
 
 void mac(Program& program, const MacRun& run, int accumulators) {
   mac_kernel::run(program, run, accumulators);
+}
+
+void product(Program& program, const Product& product, int accumulators) {
+  product_kernel::run(program, product, accumulators);
 }
 
 int8_t weight_of(uint8_t byte, MxmLoadFormat format, int index) {
@@ -62,7 +67,7 @@ void unpack_tile(Program& program, const MacRun& run) {
   }
 }
 
-const Kernels kPortableKernels{"portable", vxm, mac};
+const Kernels kPortableKernels{"portable", vxm, mac, product};
 
 const Kernels* const* host_kernels(int& count) {
   static const Kernels* list[3];
@@ -71,6 +76,7 @@ const Kernels* const* host_kernels(int& count) {
     list[n++] = &kPortableKernels;
 #if defined(__x86_64__)
     __builtin_cpu_init();
+    // No processor has AVX2 without F16C, which clang 14 can not ask for.
     if (__builtin_cpu_supports("avx2")) list[n++] = &kAvx2Kernels;
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&

@@ -7,7 +7,6 @@
 namespace pianola {
 namespace {
 
-bool is_vector(Place place) { return (place & kVectorBit) != 0; }
 uint64_t number_of(Place place) { return place & ~kVectorBit; }
 
 // Calls use(place) for every operand of an operation and define(place) for every result; results
@@ -64,6 +63,25 @@ void visit_places(Program& p, const Operation& operation, Use use, Define define
       for (int b = 0; b < step.width; ++b) define(step.to[b]);
       return;
     }
+    case OperationKind::ProductInput: {
+      const ProductInput& input = p.product_inputs[operation.first];
+      const uint64_t scales = input.has_scales ? uint64_t{input.windows} * 4 : 0;
+      const uint64_t count = (input.tiles + scales) * input.columns;
+      for (uint64_t i = 0; i < count; ++i) use(p.product_places[input.first_place + i]);
+      return;
+    }
+    case OperationKind::Product: {
+      const Product& product = p.products[operation.first];
+      ProductColumn* columns = p.product_columns.data() + product.first_column;
+      const uint32_t count = p.product_inputs[product.input].columns;
+      for (uint32_t i = 0; i < count; ++i) {
+        for (Place& place : columns[i].initial) use(place);
+      }
+      for (uint32_t i = 0; i < count; ++i) {
+        for (Place& place : columns[i].out) define(place);
+      }
+      return;
+    }
   }
 }
 
@@ -72,7 +90,9 @@ bool changes_state(const Program& p, const Operation& operation) {
     case OperationKind::Copy: return !is_vector(p.copies[operation.first].to);
     case OperationKind::Write:
     case OperationKind::WriteLane:
-    case OperationKind::Mac: return true;
+    case OperationKind::Mac:
+    case OperationKind::ProductInput:
+    case OperationKind::Product: return true;
     case OperationKind::Vxm: {
       const VxmBatch& batch = p.vxm_batches[operation.first];
       const VxmAccOp op = p.vxm_controls[batch.control].instruction.acc_op;
@@ -117,7 +137,9 @@ void drop_dead(Program& p, uint64_t vectors) {
     visit_places(
         p, operation,
         [&](Place& place) {
-          if (is_vector(place)) live[number_of(place)] = 1;
+          p.late_places.visit(place, [&](Place one) {
+            if (is_vector(one)) live[number_of(one)] = 1;
+          });
         },
         [](Place&) {});
     kept.push_back(operation);
@@ -135,7 +157,9 @@ size_t allocate_slots(Program& p, uint64_t vectors, bool keep_all, std::vector<u
       visit_places(
           p, p.operations[i],
           [&](Place& place) {
-            if (is_vector(place)) last_use[number_of(place)] = static_cast<uint32_t>(i);
+            p.late_places.visit(place, [&](Place one) {
+              if (is_vector(one)) last_use[number_of(one)] = static_cast<uint32_t>(i);
+            });
           },
           [](Place&) {});
     }
@@ -159,13 +183,64 @@ size_t allocate_slots(Program& p, uint64_t vectors, bool keep_all, std::vector<u
     visit_places(
         p, p.operations[i],
         [&](Place& place) {
-          if (!is_vector(place) || last_use[number_of(place)] != i) return;
-          last_use[number_of(place)] = kNever;
-          free.push_back(slots[number_of(place)]);
+          p.late_places.visit(place, [&](Place one) {
+            if (!is_vector(one) || last_use[number_of(one)] != i) return;
+            last_use[number_of(one)] = kNever;
+            free.push_back(slots[number_of(one)]);
+          });
         },
         [](Place&) {});
   }
   return used;
+}
+
+// Buffers of gathered inputs are taken again after the last product that reads them.
+void allocate_inputs(Program& p) {
+  constexpr size_t kLine = 64;
+  const auto padded = [](size_t size) { return (size + kLine - 1) / kLine * kLine; };
+  struct Sizes {
+    size_t codes, corrections, scales, first_lanes;
+  };
+  const auto sizes_of = [&](const ProductInput& input) -> Sizes {
+    const size_t lanes = static_cast<size_t>(p.lanes);
+    const size_t terms = size_t{input.windows} * input.columns;
+    return {padded(size_t{input.tiles} * input.columns * lanes), padded(terms * 4),
+            padded(terms * lanes * 4), padded(terms * 4)};
+  };
+  size_t slot_size = 0;
+  for (const ProductInput& input : p.product_inputs) {
+    const Sizes s = sizes_of(input);
+    slot_size = std::max(slot_size, s.codes + s.corrections + s.scales + s.first_lanes);
+  }
+  std::vector<size_t> last_use(p.product_inputs.size(), 0);
+  for (size_t i = 0; i < p.operations.size(); ++i) {
+    const Operation& operation = p.operations[i];
+    if (operation.kind == OperationKind::Product) {
+      last_use[p.products[operation.first].input] = i;
+    }
+  }
+  std::vector<uint32_t> free;
+  uint32_t used = 0;
+  for (size_t i = 0; i < p.operations.size(); ++i) {
+    const Operation& operation = p.operations[i];
+    if (operation.kind == OperationKind::ProductInput) {
+      uint32_t& slot = p.product_inputs[operation.first].slot;
+      slot = free.empty() ? used++ : free.back();
+      if (!free.empty()) free.pop_back();
+    } else if (operation.kind == OperationKind::Product) {
+      const uint32_t input = p.products[operation.first].input;
+      if (last_use[input] == i) free.push_back(p.product_inputs[input].slot);
+    }
+  }
+  p.product_buffers.allocate(used * slot_size);
+  for (ProductInput& input : p.product_inputs) {
+    const Sizes s = sizes_of(input);
+    uint8_t* at = p.product_buffers.data + input.slot * slot_size;
+    input.codes = reinterpret_cast<int8_t*>(at);
+    input.corrections = reinterpret_cast<int32_t*>(at += s.codes);
+    input.scales = reinterpret_cast<float*>(at += s.corrections);
+    input.first_lanes = reinterpret_cast<float*>(at += s.scales);
+  }
 }
 
 void merge_neighbours(Program& p) {
@@ -193,12 +268,21 @@ void lay_out_program(Program& p, const std::vector<uint64_t>& times, uint64_t ve
   std::vector<uint32_t> slots;
   const size_t used = allocate_slots(p, vectors, keep_all, slots);
   p.arena.allocate(used * p.vector_stride);
-  const auto resolve = [&](Place& place) {
+  const auto resolve_vector = [&](Place& place) {
     if (!is_vector(place)) return;
     place = reinterpret_cast<uintptr_t>(p.arena.data + slots[number_of(place)] * p.vector_stride);
   };
+  const auto resolve = [&](Place& place) {
+    if (is_late(place)) p.late_places.add_use(&place);
+    resolve_vector(place);
+  };
   for (const Operation& operation : p.operations) visit_places(p, operation, resolve, resolve);
   for (RecordedDrive& drive : p.drives) resolve(drive.from);
+  for (LatePlaces::Late& late : p.late_places.all()) {
+    resolve_vector(late.before);
+    resolve_vector(late.written);
+  }
+  allocate_inputs(p);
   merge_neighbours(p);
 }
 

@@ -7,7 +7,11 @@
 #include <optional>
 #include <string>
 
+#include "emulator/batch_steps.h"
+#include "emulator/fuse_products.h"
 #include "emulator/lay_out_program.h"
+#include "emulator/lifted_steps.h"
+#include "emulator/memory_contents.h"
 #include "emulator/schedule_issues.h"
 
 namespace pianola {
@@ -20,8 +24,6 @@ void Program::Buffer::allocate(size_t size_bytes) {
 }
 
 namespace {
-
-constexpr int kVxmBatchLanes = 512;  // lanes of one batch, at least one pass
 
 int streams_of(VxmFormat format) {
   constexpr int kCounts[] = {0, 1, 4, 4, 2, 2, 4, 4};
@@ -104,7 +106,8 @@ class Lifter {
          const LiftOptions& options)
       : target_(roll.target), roll_(roll), entry_(entry), memory_(memory), options_(options),
         lanes_(roll.target.lanes), tape_(entry.tape), kv_read_(entry.kv_read),
-        program_(std::make_unique<Program>()) {
+        program_(std::make_unique<Program>()),
+        contents_(roll.target.slices(), roll.target.words_per_slice) {
     program_->lanes = lanes_;
     program_->vector_stride = (static_cast<size_t>(lanes_) + 15) / 16 * 16;
   }
@@ -115,8 +118,15 @@ class Lifter {
     mark_written_words();
     follow_cycles();
     if (error_) return *error_;
-    finish_vxm();
-    finish_mxm();
+    store_persistent_words();
+    steps_.uses.resize(vectors_, 0);
+    sort_passes();
+    if (options_.fuse && !options_.record_drives && memory_.packed != nullptr) {
+      fuse_products(roll_, steps_, *memory_.packed, *program_);
+    }
+    batch_passes(steps_, *program_, times_);
+    batch_multiplications(steps_, *program_, times_);
+    steps_ = {};
     program_->cycles = schedule_.end_cycle + 1;
     program_->host_sent = host_sent_;
     program_->kv_sent = kv_sent_;
@@ -136,37 +146,6 @@ class Lifter {
     int stream;
     Place place;
   };
-  struct Chain {
-    struct Pass {
-      uint64_t issue, key, drive;  // cycles; key: it enters the accumulator stage
-      uint32_t control;
-      uint64_t first_place;
-      VxmPass pass;
-    };
-    std::vector<Pass> passes;
-    std::vector<Place> places;
-    size_t instruction = ~size_t{0};
-    uint32_t control = 0;
-  };
-  struct Tile {
-    const int8_t* weights = nullptr;
-    uint32_t stride = 0;
-    bool input_orientation = false, unpacks = false;
-    uint64_t first_row = 0;
-  };
-  struct Mxm {
-    struct Step {
-      uint64_t issue, drive;
-      uint32_t tile;
-      MacStep step;
-    };
-    std::vector<Step> steps;
-    std::vector<Tile> tiles;
-    std::vector<TileRow> shadow;
-    std::vector<uint8_t> loaded;
-    int rows_loaded = 0;
-  };
-
   void fail(Rule rule, int position, const std::string& what) {
     if (error_) return;
     error_ = Error{ErrorCode::Mismatch, std::string(rule_name(rule)) + ": " + what,
@@ -189,9 +168,9 @@ class Lifter {
                                         target_.mxm_accumulators * size * 4);
     program_->vxm_accumulators.allocate(static_cast<size_t>(target_.vxm_chains) *
                                         target_.vxm_accumulators * size * 4);
-    chains_.resize(target_.vxm_chains);
-    mxms_.resize(target_.mxm_positions.size());
-    for (Mxm& mxm : mxms_) {
+    steps_.chains.resize(target_.vxm_chains);
+    steps_.mxms.resize(target_.mxm_positions.size());
+    for (LiftedMxm& mxm : steps_.mxms) {
       mxm.shadow.resize(lanes_);
       mxm.loaded.assign(lanes_, 0);
     }
@@ -324,7 +303,16 @@ class Lifter {
            std::string(east ? "east" : "west") + " stream " + std::to_string(stream));
       return 0;
     }
+    count_use(slot.place);
     return slot.place;
+  }
+
+  void count_use(Place place) {
+    if (!is_vector(place)) return;
+    const uint64_t vector = place & ~kVectorBit;
+    if (vector >= steps_.uses.size()) steps_.uses.resize(std::max(vectors_, 2 * vector), 0);
+    uint8_t& uses = steps_.uses[vector];
+    if (uses < 255) ++uses;
   }
 
   void drive(uint64_t cycle, int position, Direction direction, uint32_t stream, Place place) {
@@ -357,6 +345,67 @@ class Lifter {
 
   // The units.
 
+  Place read_word(int slice, int64_t address) {
+    const Place known = contents_.at(slice, address);
+    if (known != 0) return read_known(slice, address, known);
+    const Place word = place_of(memory_.slices[slice] + address * lanes_);
+    const std::vector<uint8_t>& written = written_[slice];
+    if (written.empty() || written[address] == 0) return word;
+    store_words(slice, address, address + 1);
+    const Place vector = new_vector();
+    add_copy(vector, word);
+    contents_.learn(slice, address, vector);
+    return vector;
+  }
+
+  Place read_known(int slice, int64_t address, Place known) {
+    std::vector<uint32_t> notes;
+    for (uint32_t i = contents_.notes_at(slice, address); i != MemoryContents::kNoNote;
+         i = contents_.note(i).earlier) {
+      notes.push_back(i);
+    }
+    // More readers than the streams show.
+    count_use(known);
+    count_use(known);
+    for (size_t i = notes.size(); i-- > 0;) {
+      const MemoryContents::Note& note = contents_.note(notes[i]);
+      count_use(note.written);
+      count_use(note.written);
+      known = program_->late_places.add({known, note.written, note.reg, note.value});
+    }
+    if (!notes.empty()) contents_.learn(slice, address, known);
+    return known;
+  }
+
+  // A WRITE to one word of `first` to `last` - 1: word w if the register is w - base.
+  void annotate(int slice, int64_t first, int64_t last, int64_t base, uint32_t reg, Place vector) {
+    last = std::min<int64_t>(last, target_.words_per_slice);
+    for (int64_t word = std::max<int64_t>(first, 0); word < last; ++word) {
+      contents_.annotate(slice, word, vector, reg, static_cast<uint32_t>(word - base));
+    }
+  }
+
+  // Nothing looked at these words since they were written, so the stores may bear the cycles of
+  // the writes, and the vectors live no longer than they must.
+  void add_stores() {
+    for (const MemoryContents::Store& store : stores_) {
+      uint8_t* word = memory_.slices[store.slice] + size_t(store.word) * lanes_;
+      add_operation(OperationKind::Copy, program_->copies.size(), store.cycle);
+      program_->copies.push_back({place_of(word), store.from});
+    }
+    stores_.clear();
+  }
+  void store_words(int slice, int64_t first, int64_t last) {
+    contents_.take_stores(slice, first, last, stores_);
+    add_stores();
+  }
+  // At the end: what is not in a named region nobody may rely on in later launches.
+  void store_persistent_words() {
+    for (const PersistentRegion& region : roll_.metadata.persistent) {
+      store_words(region.slice, region.first_word, int64_t{region.first_word} + region.words);
+    }
+  }
+
   // A WRITE with rows. Its slice is chosen when the program is played, unless no register has a
   // part in it.
   void write_row(const MemInstruction& x, const Iteration& it, const QueueInfo& info) {
@@ -368,9 +417,17 @@ class Lifter {
       if (row < 0 || address >= target_.words_per_slice) {
         return fail(Rule::AddressRange, info.position, "row " + std::to_string(row));
       }
-      uint8_t* word = memory_.slices[info.unit] + address * lanes_;
-      if ((row & ((1 << x.rows) - 1)) == turn) add_copy(place_of(word), vector);
+      if ((row & ((1 << x.rows) - 1)) == turn) contents_.write(info.unit, address, vector, cycle_);
       return;
+    }
+    // Word w of this slice holds row (w - address) * 2^rows + turn.
+    const auto [low, high] = register_range(x.reg);
+    const int64_t first = int64_t{x.address} + ((row + low) >> x.rows);
+    const int64_t last = std::min<int64_t>(int64_t{x.address} + ((row + high) >> x.rows) + 1,
+                                           target_.words_per_slice);
+    for (int64_t word = std::max<int64_t>(first, 0); word < last; ++word) {
+      const int64_t number = ((word - int64_t{x.address}) << x.rows) + turn;
+      contents_.annotate(info.unit, word, vector, x.reg, static_cast<uint32_t>(number - row));
     }
     MemoryStep step;
     step.vector = vector;
@@ -399,15 +456,8 @@ class Lifter {
       if (address < 0 || address >= target_.words_per_slice) {
         return fail(Rule::AddressRange, info.position, "address " + std::to_string(address));
       }
-      const Place word = place_of(slice + address * lanes_);
-      if (writes) return add_copy(word, vector);
-      const std::vector<uint8_t>& written = written_[info.unit];
-      if (written.empty() || written[address] == 0) {
-        vector = word;
-      } else {
-        vector = new_vector();
-        add_copy(vector, word);
-      }
+      vector = writes ? vector : read_word(info.unit, address);
+      if (writes) contents_.write(info.unit, address, vector, cycle_);
     } else {
       MemoryStep step;
       if (!writes) vector = new_vector();
@@ -424,6 +474,15 @@ class Lifter {
         kind = OperationKind::Gather;
         step.index_low = read(info.position, x.index_dir, x.index_stream);
         step.index_high = read(info.position, x.index_dir, x.index_stream + 1);
+      }
+      const auto [low, high] = register_range(x.reg);
+      const int64_t first = address + low;
+      const int64_t last = address + high + 1 + (kind == OperationKind::Gather ? x.limit : 0) +
+                           (kind == OperationKind::WriteLane ? 1 : 0);
+      if (!writes) store_words(info.unit, first, last);
+      if (kind == OperationKind::WriteLane) contents_.forget(info.unit, first, last);
+      if (kind == OperationKind::Write) {
+        annotate(info.unit, first, last, address, x.reg, vector);
       }
       add_operation(kind, program_->memory_steps.size(), cycle_);
       program_->memory_steps.push_back(step);
@@ -467,13 +526,13 @@ class Lifter {
   }
 
   void issue(const VxmInstruction& x, const Iteration& it, const QueueInfo& info) {
-    Chain& chain = chains_[info.unit];
+    LiftedChain& chain = steps_.chains[info.unit];
     if (chain.instruction != number_) {
       chain.instruction = number_;
       chain.control = add_control(x, info.position);
     }
     const VxmControl& control = program_->vxm_controls[chain.control];
-    Chain::Pass pass;
+    LiftedPass pass;
     pass.issue = cycle_;
     pass.key = cycle_ + latency_vxm_in(lanes_) + 4 * latency_vxm_mul(lanes_) +
                latency_vxm_add(lanes_) + latency_vxm_select(lanes_);
@@ -511,7 +570,7 @@ class Lifter {
   }
 
   void issue(const MxmLoadInstruction& x, const Iteration& it, const QueueInfo& info) {
-    Mxm& mxm = mxms_[info.unit];
+    LiftedMxm& mxm = steps_.mxms[info.unit];
     const int per_byte = 1 << static_cast<int>(x.format);
     const int64_t first = stepped(x.row, it, x.row_s1, x.row_s2, x.row_s3);
     for (int i = 0; i < target_.mxm_load_streams; ++i) {
@@ -529,30 +588,29 @@ class Lifter {
     }
   }
 
-  void install_tile(Mxm& mxm, const QueueInfo& info) {
+  void install_tile(LiftedMxm& mxm, const QueueInfo& info) {
     if (mxm.rows_loaded != lanes_) {
       return fail(Rule::TileIncomplete, info.position, "rows of the shadow tile are missing");
     }
-    Tile tile;
+    LiftedTile tile;
     const TileRow& first = mxm.shadow[0];
-    const uint64_t stride = lanes_ > 1 ? mxm.shadow[1].from - first.from : lanes_;
-    bool in_place = stride < (uint64_t{1} << 31);
+    const int per_byte = 8 / weight_bits(first.format);
+    const uint64_t stride = lanes_ > per_byte ? mxm.shadow[per_byte].from - first.from : lanes_;
     bool one_orientation = true;
+    tile.regular = stride < (uint64_t{1} << 31);
     for (int r = 0; r < lanes_; ++r) {
       const TileRow& row = mxm.shadow[r];
-      in_place = in_place && (row.from & kVectorBit) == 0 && row.format == MxmLoadFormat::Int8 &&
-                 row.from == first.from + r * stride;
       one_orientation = one_orientation && row.orientation == first.orientation;
+      tile.regular = tile.regular && is_in_place(row.from) && row.format == first.format &&
+                     row.from == first.from + static_cast<uint64_t>(r / per_byte) * stride &&
+                     row.index == r % per_byte;
     }
+    tile.regular = tile.regular && one_orientation;
     tile.input_orientation = one_orientation && first.orientation == MxmLoadOrientation::Input;
-    if (in_place && one_orientation) {
-      tile.weights = reinterpret_cast<const int8_t*>(first.from);
-      tile.stride = static_cast<uint32_t>(stride);
+    if (tile.regular) {
+      tile.source = {reinterpret_cast<const uint8_t*>(first.from), static_cast<uint32_t>(stride),
+                     first.format, first.orientation};
     } else {
-      tile.unpacks = true;
-      tile.weights = reinterpret_cast<const int8_t*>(program_->tiles.data) +
-                     static_cast<size_t>(info.unit) * lanes_ * lanes_;
-      tile.stride = static_cast<uint32_t>(lanes_);
       tile.first_row = program_->tile_rows.size();
       program_->tile_rows.insert(program_->tile_rows.end(), mxm.shadow.begin(),
                                  mxm.shadow.end());
@@ -563,7 +621,7 @@ class Lifter {
   }
 
   void issue(const MxmMacInstruction& x, const Iteration& it, const QueueInfo& info) {
-    Mxm& mxm = mxms_[info.unit];
+    LiftedMxm& mxm = steps_.mxms[info.unit];
     if (x.swap == MxmMacSwap::Always || (x.swap == MxmMacSwap::Level1 && it.i1 == 0)) {
       install_tile(mxm, info);
     }
@@ -574,7 +632,7 @@ class Lifter {
     if (accumulator < 0 || accumulator >= target_.mxm_accumulators) {
       return fail(Rule::AddressRange, info.position, "MXM accumulator");
     }
-    Mxm::Step now;
+    LiftedMac now;
     now.issue = cycle_;
     now.drive = cycle_ + latency_mxm_mac(lanes_);
     now.tile = static_cast<uint32_t>(mxm.tiles.size() - 1);
@@ -690,71 +748,10 @@ class Lifter {
     }
   }
 
-  // Batches.
-
-  // Passes of a chain are executed in the order in which they enter the accumulator stage. A batch
-  // is executed at the last issue so far, which is never after a drive of a pass still to come:
-  // passes before it entered that stage, so issued, earlier.
-  void finish_vxm() {
-    const size_t most = std::max(1, kVxmBatchLanes / lanes_);
-    for (size_t c = 0; c < chains_.size(); ++c) {
-      std::vector<Chain::Pass>& passes = chains_[c].passes;
-      std::stable_sort(passes.begin(), passes.end(),
+  void sort_passes() {
+    for (LiftedChain& chain : steps_.chains) {
+      std::stable_sort(chain.passes.begin(), chain.passes.end(),
                        [](const auto& a, const auto& b) { return a.key < b.key; });
-      uint64_t time = 0;
-      for (size_t i = 0; i < passes.size();) {
-        VxmBatch batch;
-        batch.control = passes[i].control;
-        batch.chain = static_cast<uint32_t>(c);
-        batch.first_pass = static_cast<uint32_t>(program_->vxm_passes.size());
-        batch.first_place = program_->vxm_places.size();
-        const int places = program_->vxm_controls[batch.control].places_per_pass;
-        uint64_t first_drive = std::numeric_limits<uint64_t>::max();
-        for (; i < passes.size() && batch.passes < most; ++i, ++batch.passes) {
-          const Chain::Pass& pass = passes[i];
-          if (pass.control != batch.control) break;
-          const uint64_t latest = std::max(time, pass.issue);
-          if (latest > first_drive) break;
-          time = latest;
-          if (pass.pass.drives) first_drive = std::min(first_drive, pass.drive);
-          program_->vxm_passes.push_back(pass.pass);
-          const auto from = chains_[c].places.begin() + pass.first_place;
-          program_->vxm_places.insert(program_->vxm_places.end(), from, from + places);
-        }
-        add_operation(OperationKind::Vxm, program_->vxm_batches.size(), time);
-        program_->vxm_batches.push_back(batch);
-      }
-      chains_[c] = Chain{};
-    }
-  }
-
-  void finish_mxm() {
-    for (size_t m = 0; m < mxms_.size(); ++m) {
-      const std::vector<Mxm::Step>& steps = mxms_[m].steps;
-      uint32_t unpacked = ~uint32_t{0};
-      for (size_t i = 0; i < steps.size();) {
-        const uint32_t number = steps[i].tile;
-        const Tile& tile = mxms_[m].tiles[number];
-        MacRun run;
-        run.weights = tile.weights;
-        run.stride = tile.stride;
-        run.input_orientation = tile.input_orientation;
-        run.unpacks = tile.unpacks && unpacked != number;
-        run.first_row = tile.first_row;
-        run.mxm = static_cast<uint32_t>(m);
-        run.first_step = static_cast<uint32_t>(program_->mac_steps.size());
-        unpacked = number;
-        uint64_t first_drive = std::numeric_limits<uint64_t>::max(), time = 0;
-        for (; i < steps.size() && steps[i].tile == number; ++i, ++run.steps) {
-          if (steps[i].issue > first_drive) break;
-          time = steps[i].issue;
-          if (steps[i].step.emits) first_drive = std::min(first_drive, steps[i].drive);
-          program_->mac_steps.push_back(steps[i].step);
-        }
-        add_operation(OperationKind::Mac, program_->mac_runs.size(), time);
-        program_->mac_runs.push_back(run);
-      }
-      mxms_[m] = Mxm{};
     }
   }
 
@@ -777,8 +774,9 @@ class Lifter {
   std::vector<std::vector<PendingDrive>> wheel_;  // by cycle of the drive
   int64_t unit_drives_ = 0;
   std::vector<std::vector<uint8_t>> written_;  // [slice][word]; empty: nothing
-  std::vector<Chain> chains_;
-  std::vector<Mxm> mxms_;
+  MemoryContents contents_;
+  std::vector<MemoryContents::Store> stores_;
+  LiftedSteps steps_;
   uint64_t host_received_ = 0, host_sent_ = 0, kv_sent_ = 0, kv_write_vectors_ = 0;
   uint64_t vectors_ = 0;
   std::vector<uint64_t> times_;  // of each operation

@@ -16,17 +16,15 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "emulator/device.h"
+#include "emulator/late_places.h"
+#include "emulator/packed_weights.h"
 #include "isa/instructions.h"
 
 namespace pianola {
-
-// Where an operand lies: a host address, or the number of a vector with kVectorBit until the arena
-// is laid out. Zero: nothing.
-using Place = uint64_t;
-constexpr Place kVectorBit = Place{1} << 63;
 
 struct CopyStep {  // one vector
   Place to = 0, from = 0;
@@ -111,8 +109,43 @@ struct SxmStep {
   const uint8_t* rows = nullptr;  // TRANSPOSE_OUT: the buffer
 };
 
+// What the blocks of a product have in common: the codes that meet its tiles, and their scales. They
+// are gathered once, into `buffer`.
+struct ProductInput {
+  uint32_t columns = 0, windows = 0, tiles = 0;  // tiles of all windows
+  uint64_t first_place = 0;   // product_places: codes [tile][column], scales [window][column][4]
+  uint32_t first_count = 0;   // product_counts: tiles of each window
+  bool has_scales = false;
+  int32_t offset = 0;         // of the packed weights
+  uint32_t slot = 0;
+  // Gathered:
+  int8_t* codes = nullptr;         // [tile][column][lane]
+  int32_t* corrections = nullptr;  // [window][column]: - offset * sum of the codes
+  float* scales = nullptr;         // [window][column][lane]
+  float* first_lanes = nullptr;    // [window][column]: lane 0 of the scales
+  bool uniform = false;            // all lanes of each scale are equal
+};
+
+struct ProductColumn {  // a token
+  Place initial[4] = {0, 0, 0, 0};  // fp32 that the terms are added to, if not zero
+  Place out[4] = {0, 0, 0, 0};
+  uint8_t accumulator = 0;
+  bool loads = false;  // the first term is not added to anything
+};
+
+// A block of outputs of a product with weights: for each column and window, in ascending order,
+//   sum = exact product of the window's tiles and codes
+//   accumulator += fp32(sum) * weight scale * scale of the codes
+struct Product {
+  uint32_t input = 0, chain = 0;
+  uint32_t first_column = 0;         // product_columns
+  const uint8_t* tiles = nullptr;    // a stretch of emulator/packed_weights.h
+  const uint8_t* weight_scales = nullptr;
+  MxmLoadFormat format = MxmLoadFormat::Int8;
+};
+
 enum class OperationKind : uint8_t {
-  Copy, Read, Write, WriteLane, Gather, Receive, Vxm, Mac, Sxm,
+  Copy, Read, Write, WriteLane, Gather, Receive, Vxm, Mac, Sxm, ProductInput, Product,
 };
 
 struct Operation {
@@ -144,6 +177,12 @@ struct Program {
   std::vector<MacStep> mac_steps;
   std::vector<TileRow> tile_rows;
   std::vector<SxmStep> sxm_steps;
+  std::vector<ProductInput> product_inputs;
+  std::vector<Place> product_places;
+  std::vector<uint16_t> product_counts;
+  std::vector<Product> products;
+  std::vector<ProductColumn> product_columns;
+  LatePlaces late_places;
   std::vector<RecordedDrive> drives;  // only if recorded
 
   // Working memory. Places point into it, so it never moves.
@@ -154,22 +193,27 @@ struct Program {
     void allocate(size_t size_bytes);
   };
   Buffer arena, host_input, host_output, kv_output, transpose, tiles, mxm_accumulators,
-      vxm_accumulators;
+      vxm_accumulators, product_buffers;
   uint64_t host_sent = 0, kv_sent = 0;  // vectors
   size_t vector_stride = 0;  // bytes between vectors of the arena
 };
 
 struct LiftOptions {
   bool record_drives = false;  // keep every driven vector, for drive_events
+  bool fuse = true;  // products with weights become one operation a block; not if drives are recorded
 };
 
 // Memories that a program points into.
 struct LiftMemory {
   std::vector<uint8_t*> slices;
   std::byte* kv = nullptr;
+  PackedWeights* packed = nullptr;  // null: nothing is fused
 };
 
 Result<std::unique_ptr<Program>> lift(const Roll& roll, const Entry& entry,
                                       const LiftMemory& memory, const LiftOptions& options);
+
+// How many operations of each sort a program has, a line each.
+std::string describe_program(const Program& program);
 
 }  // namespace pianola

@@ -1,11 +1,20 @@
 target_sources(pianola_emulator PRIVATE
+  batch_steps.cc
   coverage.cc
   lockstep.cc
+  describe_program.cc
   emulator.cc
+  fuse_products.cc
+  gather_input.cc
   kernels_avx2.cc
   kernels_avx512.cc
   kernels_portable.cc
+  late_places.cc
   lay_out_program.cc
   lift.cc
+  memory_contents.cc
+  packed_weights.cc
+  product_avx2.cc
+  product_avx512.cc
   schedule_issues.cc
 )

@@ -1,0 +1,18 @@
+// The instruction set of the widest kernels, as an attribute of functions.
+#pragma once
+
+// Clang has no such preference in the attribute and takes 512 bits from the intrinsics.
+#if defined(__clang__)
+#define PIANOLA_AVX512 gnu::target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")
+#else
+#define PIANOLA_AVX512 \
+  gnu::target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,prefer-vector-width=512")
+#endif
+
+namespace pianola {
+
+struct Program;
+struct Product;
+void product_avx512(Program& program, const Product& product, int vxm_accumulators);
+
+}  // namespace pianola

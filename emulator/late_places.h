@@ -1,0 +1,71 @@
+// Operands that depend on launch registers: what a READ of a constant address sees after a WRITE whose
+// address has a register in it is the written vector if the register has one certain value, else what
+// the word held before. Which of them is known when a launch begins, so operations that use such a
+// *late place* keep pointers that are set anew whenever the registers change; nothing is copied.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "isa/target.h"
+
+namespace pianola {
+
+// Where an operand lies: a host address, or the number of a vector with kVectorBit until the arena is
+// laid out, or the number of a late place with kLateBit until a launch. Zero: nothing.
+using Place = uint64_t;
+constexpr Place kVectorBit = Place{1} << 63;
+constexpr Place kLateBit = Place{1} << 62;
+
+inline bool is_vector(Place place) { return (place & kVectorBit) != 0; }
+inline bool is_late(Place place) { return (place & (kVectorBit | kLateBit)) == kLateBit; }
+inline bool is_in_place(Place place) { return (place & (kVectorBit | kLateBit)) == 0; }
+
+class LatePlaces {
+ public:
+  struct Late {
+    Place before = 0;   // may be late itself, of a lower number
+    Place written = 0;  // seen if the register has the value
+    uint32_t reg = 0;
+    uint32_t value = 0;
+  };
+
+  Place add(const Late& late);
+  std::vector<Late>& all() { return lates_; }
+  const Late& of(Place place) const { return lates_[place & ~kLateBit]; }
+
+  // Calls visit for every place that a use of `place` may read: itself, if it is not late.
+  template <typename Visit>
+  void visit(Place place, Visit visit_one) const {
+    while (is_late(place)) {
+      const Late& late = of(place);
+      visit_one(late.written);
+      place = late.before;
+    }
+    visit_one(place);
+  }
+
+  // An operand that holds a late place; it must stay where it is.
+  void add_use(Place* operand);
+  // To be called before every launch: sets the operands whose places have changed.
+  void bind(std::span<const uint32_t, kLaunchRegisters> registers);
+
+ private:
+  void prepare();
+  void evaluate(uint32_t number);
+
+  std::vector<Late> lates_;
+  std::vector<std::pair<uint32_t, Place*>> uses_;  // by number of the late place once prepared
+  std::vector<uint32_t> first_use_;
+  std::vector<std::vector<uint32_t>> dependents_;  // lates whose `before` is this one
+  std::map<std::pair<uint32_t, uint32_t>, std::vector<uint32_t>> conditions_;  // register, value
+  std::vector<Place> now_;
+  std::array<uint32_t, kLaunchRegisters> registers_{};
+  bool bound_ = false;
+};
+
+}  // namespace pianola
