@@ -65,10 +65,23 @@ PIANOLA_INLINE const uint8_t* bytes_at(Place place) {
   return reinterpret_cast<const uint8_t*>(place);
 }
 
-template <int kLanes>
+// A 32-bit operand lies in four planes of bytes. How planes are brought together and taken apart
+// is left to the instruction set: to functions of a whole batch, which need not be inlined. This is
+// the way of hosts that have none of their own.
+struct PortablePlanes {
+  static constexpr bool kOwn = false;
+  static void load(const Place*, int, int, int, uint32_t*) {}
+  static void store(const VxmPass*, const Place*, int, int, int, const uint32_t*) {}
+};
+
+template <typename Planes, int kLanes>
 PIANOLA_INLINE void load_operand(const Shape<kLanes>& shape, VxmFormat format, const Place* places,
                                  int step, uint32_t* out) {
   const int lanes = shape.lanes();
+  if (Planes::kOwn && lanes % 16 == 0 &&
+      (format == VxmFormat::I32 || format == VxmFormat::F32 || format == VxmFormat::Raw)) {
+    return Planes::load(places, step, shape.passes, lanes, out);
+  }
   for (int p = 0; p < shape.passes; ++p, places += step, out += lanes) {
     if (format == VxmFormat::I8) {
       const int8_t* a = reinterpret_cast<const int8_t*>(places[0]);
@@ -126,11 +139,11 @@ PIANOLA_INLINE void convert_operand(const Shape<kLanes>& shape, VxmFormat format
 }
 
 // Reads and converts; places are those of this operand in the first pass.
-template <int kLanes>
+template <typename Planes, int kLanes>
 PIANOLA_INLINE void fetch(const Shape<kLanes>& shape, VxmFormat format, const Place* places,
                           int step, uint32_t* out) {
   if (format == VxmFormat::None) return each(shape, [=](int j, int, int) { out[j] = 0; });
-  load_operand(shape, format, places, step, out);
+  load_operand<Planes>(shape, format, places, step, out);
   convert_operand(shape, format, out);
 }
 
@@ -297,10 +310,13 @@ PIANOLA_INLINE void accumulator_stage(const Shape<kLanes>& shape, const VxmInstr
   }
 }
 
-template <int kLanes>
+template <typename Planes, int kLanes>
 PIANOLA_INLINE void store(const Shape<kLanes>& shape, const VxmControl& control,
                           const VxmPass* passes, const Place* places, const uint32_t* v) {
   const int lanes = shape.lanes();
+  if (Planes::kOwn && lanes % 16 == 0 && control.instruction.out_format == VxmOutFormat::F32) {
+    return Planes::store(passes, places, control.places_per_pass, shape.passes, lanes, v);
+  }
   alignas(64) uint32_t out[kMostLanes];
   for (int p = 0; p < shape.passes; ++p, v += lanes, places += control.places_per_pass) {
     if (!passes[p].drives) continue;
@@ -338,7 +354,7 @@ PIANOLA_INLINE void store(const Shape<kLanes>& shape, const VxmControl& control,
   }
 }
 
-template <int kLanes>
+template <typename Planes, int kLanes>
 PIANOLA_INLINE void run(Program& program, const VxmBatch& batch, const uint32_t* registers,
                         int accumulators) {
   const Shape<kLanes> shape{static_cast<int>(batch.passes), program.lanes};
@@ -356,10 +372,10 @@ PIANOLA_INLINE void run(Program& program, const VxmBatch& batch, const uint32_t*
            static_cast<VxmOperand>(x.combine) == which;
   };
   Lanes v, y, z, numbers;
-  fetch(shape, x.x_format, places, step, v.at);
-  if (uses(VxmOperand::Y)) fetch(shape, x.y_format, places + control.x_count, step, y.at);
+  fetch<Planes>(shape, x.x_format, places, step, v.at);
+  if (uses(VxmOperand::Y)) fetch<Planes>(shape, x.y_format, places + control.x_count, step, y.at);
   if (uses(VxmOperand::Z)) {
-    fetch(shape, x.z_format, places + control.x_count + control.y_count, step, z.at);
+    fetch<Planes>(shape, x.z_format, places + control.x_count + control.y_count, step, z.at);
   }
   if (uses(VxmOperand::Lane)) {
     each(shape, [&](int j, int, int i) { numbers.at[j] = fast::int32_to_f32_lane(i); });
@@ -414,14 +430,15 @@ PIANOLA_INLINE void run(Program& program, const VxmBatch& batch, const uint32_t*
     s = w;
   }
   if (x.out_source == VxmOutSource::W) out = s;
-  store(shape, control, passes, places + step - control.out_count, out);
+  store<Planes>(shape, control, passes, places + step - control.out_count, out);
 }
 
+template <typename Planes = PortablePlanes>
 PIANOLA_INLINE void run_any(Program& program, const VxmBatch& batch, const uint32_t* registers,
                             int accumulators) {
-  if (program.lanes == 16) return run<16>(program, batch, registers, accumulators);
-  if (program.lanes == 32) return run<32>(program, batch, registers, accumulators);
-  run<0>(program, batch, registers, accumulators);
+  if (program.lanes == 16) return run<Planes, 16>(program, batch, registers, accumulators);
+  if (program.lanes == 32) return run<Planes, 32>(program, batch, registers, accumulators);
+  run<Planes, 0>(program, batch, registers, accumulators);
 }
 
 }  // namespace pianola::vxm_kernel
