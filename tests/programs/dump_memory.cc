@@ -94,6 +94,7 @@ int add_dump_entry(Roll& roll, const WordSets& words) {
                    now + static_cast<uint64_t>(latency_mem_read(target.lanes) +
                                                distance(position, target.port_position)),
                    send);
+      roll.metadata.persistent.push_back({"words", slice, list[first], static_cast<int>(count)});
       now += std::max(count, 64u);  // the dispatcher needs its time for each run
       first += count;
     }

@@ -14,8 +14,8 @@ using WordSets = std::vector<std::vector<int>>;
 WordSets written_words(const Roll& roll, int entry, const std::vector<uint32_t>& registers);
 // Words of any of the sets.
 WordSets merge(const WordSets& a, const WordSets& b);
-// Adds an entry that reads these words in order and sends them to the host. It relies on what other
-// launches wrote, so the verifier would refuse it. Returns its index.
+// Adds an entry that reads these words in order and sends them to the host, and names them as persistent.
+// It relies on what other launches wrote, so the verifier would refuse it. Returns its index.
 int add_dump_entry(Roll& roll, const WordSets& words);
 
 }  // namespace pianola::test
