@@ -4,6 +4,78 @@
 #include <bit>
 
 namespace pianola {
+namespace {
+
+bool has_room(const Entry& entry, int position) {
+  return entry.kind != EntryKind::Load && position + entry.tokens <= entry.context;
+}
+
+}  // namespace
+
+int choose_entry(const Roll& roll, int position, int remaining) {
+  int best = -1;
+  double best_cost = 0;
+  const auto& entries = roll.metadata.entries;
+  for (size_t i = 0; i < entries.size(); ++i) {
+    if (!has_room(entries[i], position)) continue;
+    const int taken = std::min(remaining, entries[i].tokens);
+    const double cost = static_cast<double>(entries[i].cycles) / taken;
+    if (best < 0 || cost < best_cost) {
+      best = static_cast<int>(i);
+      best_cost = cost;
+    }
+  }
+  return best;
+}
+
+int choose_entry_for_all(const Roll& roll, int position, int tokens) {
+  int best = -1;
+  const auto& entries = roll.metadata.entries;
+  for (size_t i = 0; i < entries.size(); ++i) {
+    if (!has_room(entries[i], position) || entries[i].tokens < tokens) continue;
+    if (best < 0 || entries[i].cycles < entries[static_cast<size_t>(best)].cycles) {
+      best = static_cast<int>(i);
+    }
+  }
+  return best;
+}
+
+std::vector<uint32_t> launch_registers(const Entry& entry, int lane_count, int first_position,
+                                       std::span<const int> tokens) {
+  using Role = RegisterDeclaration::Role;
+  const uint32_t position = static_cast<uint32_t>(first_position);
+  const uint32_t lanes = static_cast<uint32_t>(lane_count);
+  std::vector<uint32_t> values;
+  for (const RegisterDeclaration& r : entry.registers) {
+    if (values.size() <= static_cast<size_t>(r.index)) values.resize(r.index + 1);
+    uint32_t& value = values[r.index];
+    const uint32_t argument = static_cast<uint32_t>(r.argument);
+    switch (r.role) {
+      case Role::Constant:
+        value = r.minimum;
+        break;
+      case Role::Position:
+        value = position;
+        break;
+      case Role::PositionBlock:
+        value = position / lanes;
+        break;
+      case Role::PositionLane:
+        value = position % lanes;
+        break;
+      case Role::Token:
+        value = argument < tokens.size() ? static_cast<uint32_t>(tokens[argument]) : 0;
+        break;
+      case Role::KvRow:
+        value = position * argument;
+        break;
+      case Role::KvBlockWord:
+        value = position / lanes * argument;
+        break;
+    }
+  }
+  return values;
+}
 
 Result<Engine> Engine::create(const Roll& roll, Device& device) {
   Engine engine(roll, device);
@@ -17,88 +89,56 @@ Status Engine::play_load_entries() {
     if (entries[i].kind != EntryKind::Load) continue;
     LaunchRequest request;
     request.entry = static_cast<int>(i);
-    request.registers = registers_for(entries[i], {});
+    request.registers = launch_registers(entries[i], roll_->target.lanes, position_, {});
     TRY([[maybe_unused]] LaunchResult result, device_->launch(request));
   }
   return Ok{};
 }
 
 bool Engine::can_launch(int index) const {
-  const Entry& entry = roll_->metadata.entries[index];
-  return entry.kind != EntryKind::Load && position_ + entry.tokens <= entry.context;
+  return has_room(roll_->metadata.entries[static_cast<size_t>(index)], position_);
 }
 
-int Engine::choose_entry(int remaining) const {
-  int best = -1;
-  double best_cost = 0;
-  const auto& entries = roll_->metadata.entries;
-  for (size_t i = 0; i < entries.size(); ++i) {
-    if (!can_launch(static_cast<int>(i))) continue;
-    const int taken = std::min(remaining, entries[i].tokens);
-    const double cost = static_cast<double>(entries[i].cycles) / taken;
-    if (best < 0 || cost < best_cost) {
-      best = static_cast<int>(i);
-      best_cost = cost;
-    }
-  }
-  return best;
-}
-
-std::vector<uint32_t> Engine::registers_for(const Entry& entry,
-                                            std::span<const int> tokens) const {
-  using Role = RegisterDeclaration::Role;
-  const uint32_t position = static_cast<uint32_t>(position_);
-  const uint32_t lanes = static_cast<uint32_t>(roll_->target.lanes);
-  std::vector<uint32_t> values;
-  for (const RegisterDeclaration& r : entry.registers) {
-    if (values.size() <= static_cast<size_t>(r.index)) values.resize(r.index + 1);
-    uint32_t& value = values[r.index];
-    const uint32_t argument = static_cast<uint32_t>(r.argument);
-    switch (r.role) {
-      case Role::Constant: value = r.minimum; break;
-      case Role::Position: value = position; break;
-      case Role::PositionBlock: value = position / lanes; break;
-      case Role::PositionLane: value = position % lanes; break;
-      case Role::Token:
-        value = argument < tokens.size() ? static_cast<uint32_t>(tokens[argument]) : 0;
-        break;
-      case Role::KvRow: value = position * argument; break;
-      case Role::KvBlockWord: value = position / lanes * argument; break;
-    }
-  }
-  return values;
-}
-
-std::vector<std::vector<float>> Engine::logits_of(const Entry& entry,
-                                                  std::span<const std::byte> output,
-                                                  size_t tokens) const {
+void Engine::read_logits(int index, std::span<float> logits) const {
   const size_t lanes = static_cast<size_t>(roll_->target.lanes);
+  const size_t all = static_cast<size_t>(output_tokens_);
   const size_t vocabulary = static_cast<size_t>(roll_->metadata.model.vocabulary);
-  const size_t all = static_cast<size_t>(entry.tokens);
-  std::vector<std::vector<float>> logits(tokens, std::vector<float>(vocabulary));
-  for (size_t t = 0; t < tokens; ++t) {
-    for (size_t id = 0; id < vocabulary; ++id) {
-      const size_t group = id / lanes * all + t;
+  CHECK(index >= 0 && index < output_tokens_ && logits.size() == vocabulary);
+  for (size_t first = 0; first < vocabulary; first += lanes) {
+    const std::byte* group =
+        output_.data() + (first / lanes * all + static_cast<size_t>(index)) * 4 * lanes;
+    const size_t count = std::min(lanes, vocabulary - first);
+    for (size_t i = 0; i < count; ++i) {
       uint32_t bits = 0;
-      for (size_t b = 0; b < 4; ++b) {
-        bits |= static_cast<uint32_t>(output[(group * 4 + b) * lanes + id % lanes]) << (8 * b);
-      }
-      logits[t][id] = std::bit_cast<float>(bits);
+      for (size_t b = 0; b < 4; ++b) bits |= static_cast<uint32_t>(group[b * lanes + i]) << (8 * b);
+      logits[first + i] = std::bit_cast<float>(bits);
     }
+  }
+}
+
+std::vector<std::vector<float>> Engine::all_logits(int tokens) const {
+  std::vector<std::vector<float>> logits(static_cast<size_t>(tokens));
+  for (int t = 0; t < tokens; ++t) {
+    logits[static_cast<size_t>(t)].resize(static_cast<size_t>(roll_->metadata.model.vocabulary));
+    read_logits(t, logits[static_cast<size_t>(t)]);
   }
   return logits;
 }
 
 Result<std::vector<std::vector<float>>> Engine::extend_with(int index,
                                                             std::span<const int> tokens) {
+  TRY(const int taken, launch(index, tokens));
+  return all_logits(taken);
+}
+
+Result<int> Engine::launch(int index, std::span<const int> tokens) {
   CHECK(index >= 0 && static_cast<size_t>(index) < roll_->metadata.entries.size());
   const Entry& entry = roll_->metadata.entries[index];
   CHECK(!tokens.empty() && tokens.size() <= static_cast<size_t>(entry.tokens));
   if (!can_launch(index)) {
     return Error{ErrorCode::OutOfRange,
-                 "position " + std::to_string(position_) + " plus " +
-                     std::to_string(entry.tokens) + " tokens is beyond the " +
-                     std::to_string(entry.context) +
+                 "position " + std::to_string(position_) + " plus " + std::to_string(entry.tokens) +
+                     " tokens is beyond the " + std::to_string(entry.context) +
                      " positions of this entry; compile with a longer --context",
                  "entry " + entry.name};
   }
@@ -112,7 +152,7 @@ Result<std::vector<std::vector<float>>> Engine::extend_with(int index,
   }
   LaunchRequest request;
   request.entry = index;
-  request.registers = registers_for(entry, tokens);
+  request.registers = launch_registers(entry, roll_->target.lanes, position_, tokens);
   TRY(LaunchResult result, device_->launch(request));
   const size_t expected = size_t{entry.host_send_vectors} * roll_->target.lanes;
   if (result.host_output.size() != expected) {
@@ -124,24 +164,30 @@ Result<std::vector<std::vector<float>>> Engine::extend_with(int index,
   launches_.push_back({index, position_, static_cast<int>(tokens.size()), entry.cycles,
                        result.cycles, result.frozen_cycles, result.frozen_after_first});
   position_ += static_cast<int>(tokens.size());
-  return logits_of(entry, result.host_output, tokens.size());
+  output_ = std::move(result.host_output);
+  output_tokens_ = entry.tokens;
+  return static_cast<int>(tokens.size());
+}
+
+Result<int> Engine::launch_some(std::span<const int> tokens) {
+  const int entry = choose_entry(*roll_, position_, static_cast<int>(tokens.size()));
+  if (entry < 0) {
+    return Error{ErrorCode::OutOfRange,
+                 "position " + std::to_string(position_) + " is beyond the roll's context of " +
+                     std::to_string(context()) + "; compile with a longer --context",
+                 "engine"};
+  }
+  const auto most = static_cast<size_t>(roll_->metadata.entries[static_cast<size_t>(entry)].tokens);
+  return launch(entry, tokens.first(std::min(tokens.size(), most)));
 }
 
 Result<std::vector<std::vector<float>>> Engine::extend(std::span<const int> tokens) {
   std::vector<std::vector<float>> all;
   while (!tokens.empty()) {
-    const int entry = choose_entry(static_cast<int>(tokens.size()));
-    if (entry < 0) {
-      return Error{ErrorCode::OutOfRange,
-                   "position " + std::to_string(position_) + " is beyond the roll's context of " +
-                       std::to_string(context()) + "; compile with a longer --context",
-                   "engine"};
-    }
-    const size_t count = std::min(
-        tokens.size(), static_cast<size_t>(roll_->metadata.entries[entry].tokens));
-    TRY(std::vector<std::vector<float>> logits, extend_with(entry, tokens.first(count)));
+    TRY(const int taken, launch_some(tokens));
+    std::vector<std::vector<float>> logits = all_logits(taken);
     std::move(logits.begin(), logits.end(), std::back_inserter(all));
-    tokens = tokens.subspan(count);
+    tokens = tokens.subspan(static_cast<size_t>(taken));
   }
   return all;
 }
@@ -155,6 +201,11 @@ Status Engine::rewind(int position) {
   }
   position_ = position;
   return Ok{};
+}
+
+void Engine::resume(int position) {
+  CHECK(position >= 0 && position <= context());
+  position_ = position;
 }
 
 }  // namespace pianola

@@ -44,7 +44,8 @@ std::vector<Candidate> find_candidates(std::span<const float> logits,
     std::nth_element(candidates.begin(), candidates.begin() + options.top_k, candidates.end());
     candidates.resize(top_k);
   }
-  if (top_k > 0 || options.top_p < 1) std::sort(candidates.begin(), candidates.end());
+  if (top_k > 0 || options.top_p < 1 || options.min_p > 0)
+    std::sort(candidates.begin(), candidates.end());
   return candidates;
 }
 
@@ -85,6 +86,9 @@ Result<Sampler> Sampler::create(const SamplerOptions& options) {
   if (!(options.top_p > 0 && options.top_p <= 1)) {
     return invalid("top_p", "above 0 and at most 1", std::to_string(options.top_p));
   }
+  if (!(options.min_p >= 0 && options.min_p <= 1)) {
+    return invalid("min_p", "at least 0 and at most 1", std::to_string(options.min_p));
+  }
   return Sampler(options);
 }
 
@@ -100,11 +104,14 @@ Result<int> Sampler::sample_at(std::span<const float> logits, std::uint64_t posi
   if (options_.temperature == 0 || std::isinf(largest)) return best;
   const std::vector<Candidate> candidates = find_candidates(logits, options_);
   // Sums in double, in the candidates' order: by id, or by likelihood where they were sorted.
+  const auto weight_of = [&](const Candidate& candidate) {
+    return std::exp((candidate.logit - largest) / static_cast<double>(options_.temperature));
+  };
   std::vector<double> sums;  // [candidates] of the weights up to here
   sums.reserve(candidates.size());
   double total = 0;
   for (const Candidate& candidate : candidates) {
-    total += std::exp((candidate.logit - largest) / static_cast<double>(options_.temperature));
+    total += weight_of(candidate);
     sums.push_back(total);
   }
   std::size_t kept = sums.size();
@@ -112,6 +119,11 @@ Result<int> Sampler::sample_at(std::span<const float> logits, std::uint64_t posi
     const double enough = static_cast<double>(options_.top_p) * total;
     const auto last = std::lower_bound(sums.begin(), sums.end(), enough);
     kept = std::min(kept, static_cast<std::size_t>(last - sums.begin()) + 1);
+  }
+  if (options_.min_p > 0) {  // the likeliest has the weight 1
+    while (kept > 1 && weight_of(candidates[kept - 1]) < static_cast<double>(options_.min_p)) {
+      --kept;
+    }
   }
   const double drawn = draw_uniform(options_.seed, position) * sums[kept - 1];
   const auto end = sums.begin() + static_cast<std::ptrdiff_t>(kept);

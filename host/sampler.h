@@ -1,5 +1,5 @@
-// Chooses the next token from the logits: greedily, or at random with temperature, top-k and
-// top-p, in that order.
+// Chooses the next token from the logits: greedily, or at random with temperature, top-k, top-p and
+// min-p, in that order.
 //
 //   TRY(Sampler sampler, Sampler::create({.temperature = 0.8f, .top_p = 0.95f, .seed = 42}));
 //   TRY(int id, sampler.sample(logits));
@@ -20,12 +20,14 @@ struct SamplerOptions {
   float temperature = 0;  // 0: greedy, the largest logit; of equal ones the lowest id
   int top_k = 0;          // only the k most likely tokens; 0: all
   float top_p = 1;        // only the most likely tokens that together have this probability
+  float min_p = 0;        // only tokens of at least this probability times the likeliest's
   std::uint64_t seed = 0;
 };
 
 class Sampler {
  public:
-  // Error InvalidArgument: a temperature below 0, a top_k below 0, a top_p outside (0, 1].
+  // Error InvalidArgument: a temperature below 0, a top_k below 0, a top_p outside (0, 1],
+  // a min_p outside [0, 1].
   static Result<Sampler> create(const SamplerOptions& options);
 
   // `logits` [vocabulary]; NaN is never chosen. Error Mismatch: nothing can be, because there are

@@ -34,6 +34,18 @@ TEST(Sampler, TakesTheLargestAndOfEqualOnesTheLowestWhenGreedy) {
   EXPECT_EQ(sampler.position(), 3u);
 }
 
+TEST(Sampler, KeepsWhatIsLikelyEnoughBesideTheLikeliest) {
+  // Probabilities relative to the likeliest: 1, 0.5, 0.2, 0.1.
+  const std::vector<float> logits = {std::log(0.2f), std::log(1.0f), std::log(0.1f),
+                                     std::log(0.5f)};
+  const std::vector<int> counts = count({.temperature = 1, .min_p = 0.15f}, logits, 4000);
+  EXPECT_GT(counts[0], 0);
+  EXPECT_GT(counts[3], counts[0]);
+  EXPECT_EQ(counts[2], 0);
+  EXPECT_EQ(count({.temperature = 1, .min_p = 1}, logits, 50)[1], 50);
+  expect_error(Sampler::create({.min_p = 1.5f}), ErrorCode::InvalidArgument, "min_p");
+}
+
 TEST(Sampler, FailsWhenNothingCanBeChosen) {
   for (const float temperature : {0.0f, 1.0f}) {
     Sampler sampler = make({.temperature = temperature});
