@@ -5,7 +5,9 @@ TOOL_PACKAGES="g++ cmake ninja-build pkg-config python3 verilator libeigen3-dev 
   libcli11-dev libtomlplusplus-dev libonig-dev libutf8proc-dev libflatbuffers-dev
   flatbuffers-compiler libxxhash-dev libzstd-dev libmpfr-dev libsystemc-dev zlib1g-dev"
 # What the tests need beyond that.
-TEST_PACKAGES="libgtest-dev ccache clang-14 yosys python3-venv"
+TEST_PACKAGES="libgtest-dev ccache clang-14 yosys python3-venv chromium"
+# Debian's npm; a nodejs from elsewhere brings its own.
+command -v npm >/dev/null || TEST_PACKAGES="$TEST_PACKAGES nodejs npm"
 
 # Compilations are cached by content; the same source in another checkout is the same source.
 export CCACHE_BASEDIR="$PWD" CCACHE_NOHASHDIR=1

@@ -6,7 +6,7 @@
 Hugging Face's `tokenizers` is the oracle for tokenizer.json: the nursery's, and files made here
 that exercise every normalizer, pre-tokenizer, post-processor and decoder that is supported.
 `sentencepiece` is the oracle for tokenizer.model: the files of ../shared, and small models trained
-here with every normalization rule. The packages come from setup_oracles.sh; without them the exit
+here with every normalization rule. The packages come from tests/setup_oracles.sh; without them the exit
 code is 77, which ctest reports as skipped, or 1 if PIANOLA_REQUIRE_ORACLES=1.
 """
 
@@ -27,7 +27,7 @@ try:
     from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
 except ImportError as missing:
     required = os.environ.get("PIANOLA_REQUIRE_ORACLES") == "1"
-    print(f"{'FAILED' if required else 'skipped'}: {missing}; run tests/tokenizer/setup_oracles.sh")
+    print(f"{'FAILED' if required else 'skipped'}: {missing}; run tests/setup_oracles.sh")
     sys.exit(1 if required else 77)
 
 LLAMA3 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
