@@ -94,6 +94,31 @@ std::optional<int> Tokenizer::token_id(std::string_view text) const {
   return find_token(pipeline_->all_tokens, text);
 }
 
+std::vector<std::string> Tokenizer::token_bytes() const {
+  const DecodeOptions options{.skip_special = false};
+  const auto decode = [&](std::vector<int> ids) {
+    return decode_ids(*pipeline_, ids, options, BadBytes::Keep);
+  };
+  // A token of one letter stands before each: some tokenizers write a first token differently.
+  std::vector<int> ids;
+  std::string before;
+  for (int id = 0; id < vocab_size() && ids.empty(); ++id) {
+    before = is_special(id) ? "" : decode({id});
+    const bool is_letter = before.size() == 1 && before[0] >= 'a' && before[0] <= 'z';
+    if (is_letter) ids = {id};
+  }
+  if (ids.empty()) before.clear();
+  std::vector<std::string> bytes(static_cast<std::size_t>(vocab_size()));
+  for (int id = 0; id < vocab_size(); ++id) {
+    if (is_special(id) || token_text(id).empty()) continue;
+    ids.push_back(id);
+    const std::string text = decode(ids);
+    ids.pop_back();
+    if (text.starts_with(before)) bytes[static_cast<std::size_t>(id)] = text.substr(before.size());
+  }
+  return bytes;
+}
+
 Status Tokenizer::set_eos_ids(std::vector<int> ids) {
   for (const int id : ids) {
     if (!pipeline_->has_token(id)) {

@@ -63,6 +63,10 @@ class Tokenizer {
   std::string_view token_text(int id) const;  // as the file writes it; empty: no such token
   std::optional<int> token_id(std::string_view text) const;  // by the text that the file writes
 
+  // What each token adds to a text that it does not begin, as bytes: parts of characters, too.
+  // [vocabulary]; empty for special tokens and ids without a token.
+  std::vector<std::string> token_bytes() const;
+
   // For models whose configuration (generation_config.json) knows better. Kept by serialize.
   // Error OutOfRange: not in the vocabulary.
   Status set_eos_ids(std::vector<int> ids);
