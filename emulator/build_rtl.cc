@@ -200,6 +200,7 @@ std::string write_target_config(const Target& target) {
   number("kStreams", target.streams);
   number("kPositions", target.positions());
   number("kSlicesPerPosition", target.slices_per_position);
+  number("kSlices", target.slices());
   number("kWordsPerSlice", target.words_per_slice);
   number("kWrittenBits", 2 * bank_words);
   number("kTapeBytesPerCycle", target.tape_bytes_per_cycle);

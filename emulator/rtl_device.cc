@@ -86,7 +86,7 @@ class RtlDevice final : public Device {
     std::vector<std::byte> words(static_cast<size_t>(target.words_per_slice) * lanes);
     for (int slice = 0; slice < target.slices(); ++slice) {
       poison_bytes(words, poison, kMemTag + static_cast<uint64_t>(slice));
-      core_->set_slice(slice, reinterpret_cast<const uint8_t*>(words.data()), nullptr);
+      core_->set_slice(slice, {reinterpret_cast<const uint8_t*>(words.data()), words.size()}, {});
     }
     kv_.resize(roll.metadata.kv_vectors * lanes);
     poison_bytes(kv_, poison, kKvTag);
@@ -144,7 +144,8 @@ void RtlDevice::snapshot_memory() {
   saved_written_.resize(words * static_cast<size_t>(target.slices()));
   for (int slice = 0; slice < target.slices(); ++slice) {
     const auto at = static_cast<size_t>(slice);
-    core_->get_slice(slice, saved_words_.data() + at * bytes, saved_written_.data() + at * words);
+    core_->get_slice(slice, std::span(saved_words_).subspan(at * bytes, bytes),
+                     std::span(saved_written_).subspan(at * words, words));
   }
 }
 
@@ -165,8 +166,8 @@ std::string RtlDevice::trace_failure(PianolaRtlLaunch launch, const PianolaRtlRe
   const size_t bytes = words * static_cast<size_t>(target.lanes);
   for (int slice = 0; slice < target.slices(); ++slice) {
     const auto at = static_cast<size_t>(slice);
-    tracing_core_->set_slice(slice, saved_words_.data() + at * bytes,
-                             saved_written_.data() + at * words);
+    tracing_core_->set_slice(slice, std::span(saved_words_).subspan(at * bytes, bytes),
+                             std::span(saved_written_).subspan(at * words, words));
   }
   const std::string path = options_.waveform.string();
   launch.trace_path = path.c_str();
@@ -375,6 +376,26 @@ Result<std::unique_ptr<RtlCore>> RtlCore::open(const std::filesystem::path& libr
 // The library stays loaded: Verilator's statics do not survive being unloaded and loaded again.
 RtlCore::~RtlCore() {
   if (model_) functions_->destroy(model_);
+}
+
+void RtlCore::check_slice(int slice, size_t word_bytes, size_t written_bytes) const {
+  CHECK(slice >= 0 && static_cast<uint32_t>(slice) < functions_->slices());
+  const size_t words = functions_->words_per_slice();
+  CHECK(word_bytes == words * functions_->lanes());
+  CHECK(written_bytes == 0 || written_bytes == words);
+}
+
+void RtlCore::set_slice(int slice, std::span<const uint8_t> words,
+                        std::span<const uint8_t> written) {
+  check_slice(slice, words.size(), written.size());
+  functions_->set_slice(model_, static_cast<uint32_t>(slice), words.data(),
+                        written.empty() ? nullptr : written.data());
+}
+
+void RtlCore::get_slice(int slice, std::span<uint8_t> words, std::span<uint8_t> written) const {
+  check_slice(slice, words.size(), written.size());
+  functions_->get_slice(model_, static_cast<uint32_t>(slice), words.data(),
+                        written.empty() ? nullptr : written.data());
 }
 
 std::unique_ptr<Device> make_rtl_device(RtlDeviceOptions options) {

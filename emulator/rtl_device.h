@@ -25,18 +25,18 @@ class RtlCore {
   RtlCore& operator=(const RtlCore&) = delete;
 
   bool can_trace() const { return functions_->can_trace() != 0; }
-  void set_slice(int slice, const uint8_t* bytes, const uint8_t* written) {
-    functions_->set_slice(model_, static_cast<uint32_t>(slice), bytes, written);
-  }
-  void get_slice(int slice, uint8_t* bytes, uint8_t* written) const {
-    functions_->get_slice(model_, static_cast<uint32_t>(slice), bytes, written);
-  }
+  // All words of a slice of MEM: [words_per_slice, lanes] bytes; written: [words_per_slice], not 0 for
+  // each word that counts as written, or empty for none. Other sizes are errors of the program.
+  void set_slice(int slice, std::span<const uint8_t> words, std::span<const uint8_t> written);
+  // The same; written may be empty.
+  void get_slice(int slice, std::span<uint8_t> words, std::span<uint8_t> written) const;
   void launch(const PianolaRtlLaunch& launch, PianolaRtlResult& result) {
     functions_->launch(model_, &launch, &result);
   }
 
  private:
   RtlCore() = default;
+  void check_slice(int slice, size_t word_bytes, size_t written_bytes) const;
   void* handle_ = nullptr;
   const PianolaRtlFunctions* functions_ = nullptr;
   PianolaRtlModel* model_ = nullptr;

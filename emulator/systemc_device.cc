@@ -66,7 +66,7 @@ class RtlPlatformCore final : public DeviceCore {
     std::vector<std::byte> words(static_cast<size_t>(target.words_per_slice) * lanes);
     for (int slice = 0; slice < target.slices(); ++slice) {
       poison_bytes(words, poison, kMemTag + static_cast<uint64_t>(slice));
-      core_->set_slice(slice, reinterpret_cast<const uint8_t*>(words.data()), nullptr);
+      core_->set_slice(slice, {reinterpret_cast<const uint8_t*>(words.data()), words.size()}, {});
     }
     kv_.resize(roll.metadata.kv_vectors * lanes);
     poison_bytes(kv_, poison, kKvTag);

@@ -567,6 +567,9 @@ void get_slice(PianolaRtlModel* model, uint32_t slice, uint8_t* bytes, uint8_t* 
 const PianolaRtlFunctions kFunctions = {
     [] { return static_cast<int>(PIANOLA_RTL_ABI); },
     [] { return static_cast<int>(VM_TRACE); },
+    [] { return uint32_t{kLanes}; },
+    [] { return uint32_t{target_config::kSlices}; },
+    [] { return uint32_t{target_config::kWordsPerSlice}; },
     [] { return new PianolaRtlModel; },
     [](PianolaRtlModel* model) {
       // Destructors of scopes refer to the thread's context, which may be another model's, and gone.

@@ -12,7 +12,7 @@
 extern "C" {
 #endif
 
-enum { PIANOLA_RTL_ABI = 1, PIANOLA_RTL_FAULTS = 16, PIANOLA_RTL_LANES_MAX = 512 };
+enum { PIANOLA_RTL_ABI = 2, PIANOLA_RTL_FAULTS = 16, PIANOLA_RTL_LANES_MAX = 512 };
 
 typedef struct PianolaRtlModel PianolaRtlModel;
 
@@ -106,9 +106,13 @@ typedef struct {
 typedef struct {
   int (*abi)(void);
   int (*can_trace)(void);
+  uint32_t (*lanes)(void);
+  uint32_t (*slices)(void);
+  uint32_t (*words_per_slice)(void);
   PianolaRtlModel* (*create)(void);
   void (*destroy)(PianolaRtlModel* model);
-  /* All words of a slice, and which of them count as written: a byte per word, null for none. */
+  /* All words of a slice, each of `lanes` bytes, and which of them count as written: a byte per
+   * word, null for none. */
   void (*set_slice)(PianolaRtlModel* model, uint32_t slice, const uint8_t* bytes,
                     const uint8_t* written);
   void (*get_slice)(PianolaRtlModel* model, uint32_t slice, uint8_t* bytes, uint8_t* written);

@@ -84,7 +84,7 @@ void RtlPlayer::load(const Roll& roll, uint64_t poison) {
       words[i] = std::to_integer<uint8_t>(
           poison_byte(poison, kMemTag + static_cast<uint64_t>(slice), i));
     }
-    core_->set_slice(slice, words.data(), nullptr);
+    core_->set_slice(slice, words, {});
   }
   kv_.resize(roll.metadata.kv_vectors * lanes);
   for (size_t i = 0; i < kv_.size(); ++i) kv_[i] = poison_byte(poison, kKvTag, i);

@@ -31,7 +31,7 @@ class Core : public testing::Test {
     // All of MEM unwritten, so that no test depends on another.
     const std::vector<uint8_t> poison(static_cast<size_t>(target_->words_per_slice) * 16, 0xa5);
     for (int slice = 0; slice < target_->slices(); ++slice) {
-      core_->set_slice(slice, poison.data(), nullptr);
+      core_->set_slice(slice, poison, {});
     }
   }
   static void TearDownTestSuite() {
@@ -179,7 +179,7 @@ TEST_F(Core, WritesSingleLanesAcrossAWordBoundary) {
   program.end_at(40);
   ASSERT_EQ(program.play(*core_).result.status, PIANOLA_RTL_DONE);
   std::vector<uint8_t> words(static_cast<size_t>(target_->words_per_slice) * 16);
-  core_->get_slice(0, words.data(), nullptr);
+  core_->get_slice(0, words, {});
   EXPECT_EQ(words[200 * 16 + 14], program.tape[0 * 16 + 14]);
   EXPECT_EQ(words[200 * 16 + 15], program.tape[1 * 16 + 15]);
   EXPECT_EQ(words[201 * 16 + 0], program.tape[2 * 16 + 0]);
@@ -202,7 +202,7 @@ TEST_F(Core, WritesRowsToTheSlicesThatHoldThemInTurn) {
   const size_t word_of[4] = {202, 202, 201, 201}, vector_of[4] = {2, 3, 0, 1};
   for (int slice = 0; slice < 4; ++slice) {
     std::vector<uint8_t> words(words_per_slice * 16), written(words_per_slice);
-    core_->get_slice(slice, words.data(), written.data());
+    core_->get_slice(slice, words, written);
     for (size_t word = 198; word < 206; ++word) {
       const bool here = word == word_of[slice];
       EXPECT_EQ(written[word] != 0, here) << "slice " << slice << " word " << word;
@@ -233,9 +233,10 @@ TEST_F(Core, EndIsBusyWithTheRowOfAnotherSlice) {
 }
 
 TEST_F(Core, GathersByClampedIndex) {
-  std::vector<uint8_t> words = counting_vectors(4096, 16, 7);
-  const std::vector<uint8_t> written(4096, 1);
-  core_->set_slice(0, words.data(), written.data());
+  const auto words_per_slice = static_cast<size_t>(target_->words_per_slice);
+  const std::vector<uint8_t> words = counting_vectors(words_per_slice, 16, 7);
+  const std::vector<uint8_t> written(words_per_slice, 1);
+  core_->set_slice(0, words, written);
   CoreProgram program(*target_);
   program.tape.assign(2 * 16, 0);
   program.tape[0] = 0x34, program.tape[16] = 0x02;  // 0x234, limit 0x123
