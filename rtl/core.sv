@@ -328,65 +328,18 @@ module core #(
       assign busy = |chain_busy;
 
     end else if (Kind == target_pkg::UnitMem) begin : gen_mem
-      logic [2*Slices-1:0]  queue_holds;
-      logic [Slices-1:0]    slice_busy;
-      logic [Slices*32-1:0] slice_fault;
-      for (genvar k = 0; k < Slices; k++) begin : gen_slice
-        logic            read_issue, write_issue;
-        logic [MemW-1:0] read_instr, write_instr;
-        logic [19:0]     read_offset, write_offset;
-        logic [8:0]      lane_offset;
-        logic [31:0]     read_fault, write_fault, access_fault;
-        sequencer #(
-          .Depth(target_pkg::QueueDepth), .PayloadW(MemW), .OffsetAW(20),
-          .A1Lsb(pianola_pkg::MemS1Lsb), .A1W(pianola_pkg::MemS1W),
-          .A2Lsb(pianola_pkg::MemS2Lsb), .A2W(pianola_pkg::MemS2W),
-          .A3Lsb(pianola_pkg::MemS3Lsb), .A3W(pianola_pkg::MemS3W), .OffsetBW(1), .Checks(Checks)
-        ) u_read_queue (
-          .clk_i(clk_i), .rst_ni(rst_ni), .start_i(start_q), .en_i(en), .now_i(cycle_q[15:0]),
-          .push_i(back_push[Queue + k]), .entry_i(entry[TimingW + MemW - 1:0]), .want_o(),
-          .issue_o(read_issue), .instr_o(read_instr), .first1_o(), .last1_o(), .first2_o(),
-          .last2_o(), .first3_o(), .last3_o(), .a_offset_o(read_offset), .b_offset_o(),
-          .holds_o(queue_holds[k]), .fault_o(read_fault)
-        );
-        sequencer #(
-          .Depth(target_pkg::QueueDepth), .PayloadW(MemW), .OffsetAW(20),
-          .A1Lsb(pianola_pkg::MemS1Lsb), .A1W(pianola_pkg::MemS1W),
-          .A2Lsb(pianola_pkg::MemS2Lsb), .A2W(pianola_pkg::MemS2W),
-          .A3Lsb(pianola_pkg::MemS3Lsb), .A3W(pianola_pkg::MemS3W), .OffsetBW(9),
-          .B1Lsb(pianola_pkg::MemLaneStepLsb), .B1W(pianola_pkg::MemLaneStepW),
-          .BUnsigned(1'b1), .Checks(Checks)
-        ) u_write_queue (
-          .clk_i(clk_i), .rst_ni(rst_ni), .start_i(start_q), .en_i(en), .now_i(cycle_q[15:0]),
-          .push_i(back_push[Queue + Slices + k]), .entry_i(entry[TimingW + MemW - 1:0]),
-          .want_o(), .issue_o(write_issue), .instr_o(write_instr), .first1_o(), .last1_o(),
-          .first2_o(), .last2_o(), .first3_o(), .last3_o(), .a_offset_o(write_offset),
-          .b_offset_o(lane_offset), .holds_o(queue_holds[Slices + k]), .fault_o(write_fault)
-        );
-        mem_slice #(
-          .Lanes(Lanes), .Streams(Streams), .Words(target_pkg::WordsPerSlice), .Slice(k),
-          .Checks(Checks)
-        ) u_slice (
-          .clk_i(clk_i), .rst_ni(rst_ni), .start_i(start_q), .en_i(en),
-          .read_issue_i(read_issue), .read_instr_i(157'(read_instr)), .read_offset_i(read_offset),
-          .write_issue_i(write_issue), .write_instr_i(157'(write_instr)),
-          .write_offset_i(write_offset), .write_lane_offset_i(lane_offset), .regs_i(regs_q),
-          .east_i(east), .west_i(west), .east_def_i(east_def), .west_def_i(west_def),
-          .out_valid_o(drive_valid[k]), .out_dirs_o(drive_dirs[k*2 +: 2]),
-          .out_stream_o(drive_stream[k*6 +: 6]), .out_data_o(drive_data[k*V +: V]),
-          .busy_o(slice_busy[k]), .fault_o(access_fault)
-        );
-        assign drive_count[k*4 +: 4] = 4'd1;
-        assign slice_fault[k*32 +: 32] = read_fault | write_fault | access_fault;
-      end
-      always_comb begin
-        unit_fault = '0;
-        for (int unsigned k = 0; k < Slices; k++) begin
-          unit_fault = unit_fault | slice_fault[k*32 +: 32];
-        end
-      end
-      assign holds = |queue_holds;
-      assign busy = |slice_busy;
+      mem_position #(
+        .Lanes(Lanes), .Streams(Streams), .Slices(Slices), .Words(target_pkg::WordsPerSlice),
+        .Depth(target_pkg::QueueDepth), .Checks(Checks)
+      ) u_mem (
+        .clk_i(clk_i), .rst_ni(rst_ni), .start_i(start_q), .en_i(en), .now_i(cycle_q[15:0]),
+        .push_i(back_push[Queue +: 2*Slices]), .entry_i(entry[TimingW + MemW - 1:0]),
+        .regs_i(regs_q), .east_i(east), .west_i(west), .east_def_i(east_def),
+        .west_def_i(west_def), .out_valid_o(drive_valid), .out_dirs_o(drive_dirs),
+        .out_stream_o(drive_stream), .out_data_o(drive_data), .holds_o(holds), .busy_o(busy),
+        .fault_o(unit_fault)
+      );
+      assign drive_count = {Slices{4'd1}};
 
     end else if (Kind == target_pkg::UnitSxm) begin : gen_sxm
       logic            issue, first1, last1, first2, last2, first3, last3;

@@ -173,8 +173,19 @@ void PianolaRtlModel::find_signals() {
     }
     drives.push_back(signals);
     if (target_config::kIsMem[p]) {
+      // All banks of the position in one memory, or every slice with its own two.
+      const std::string mem = position + ".gen_mem.u_mem";
+      uint8_t* all_banks = find_bytes(mem, "banks");
+      uint8_t* all_written = find_bytes(mem, "written");
       for (uint32_t k = 0; k < target_config::kSlicesPerPosition; ++k) {
-        const std::string slice = position + ".gen_mem." + indexed("gen_slice", k) + ".u_slice";
+        if (all_banks) {
+          const size_t first = size_t{k} * target_config::kWrittenBits;
+          banks[0].push_back(all_banks + first * vector_stride());
+          banks[1].push_back(banks[0].back() + target_config::kWrittenBits / 2 * vector_stride());
+          if (all_written) written.push_back(all_written + first);
+          continue;
+        }
+        const std::string slice = mem + "." + indexed("gen_slice", k) + ".u_slice";
         banks[0].push_back(find_bytes(slice + ".u_bank0", "mem"));
         banks[1].push_back(find_bytes(slice + ".u_bank1", "mem"));
         if (uint8_t* bits = find_bytes(slice + ".gen_checks", "written")) written.push_back(bits);
@@ -204,9 +215,10 @@ void PianolaRtlModel::find_signals() {
         return scope_text.find(part) != std::string_view::npos;
       };
       entry.state_class = text == "east_q" || text == "west_q"   ? PIANOLA_RTL_STATE_STREAM
-                          : lies_in("u_bank")                    ? PIANOLA_RTL_STATE_MEM
-                          : lies_in("queue") || lies_in("u_sequencer") ? PIANOLA_RTL_STATE_SEQUENCER
-                                                                 : PIANOLA_RTL_STATE_OTHER;
+                          : lies_in("u_bank") || text == "banks" ? PIANOLA_RTL_STATE_MEM
+                          : lies_in("queue") || lies_in("u_sequencer") || text.starts_with("queue_")
+                              ? PIANOLA_RTL_STATE_SEQUENCER
+                              : PIANOLA_RTL_STATE_OTHER;
       state.push_back(std::move(entry));
     }
   }
@@ -216,13 +228,16 @@ void PianolaRtlModel::find_signals() {
 
 // False for words of MEM that nothing has written: most of them, and flips there tell nothing.
 bool PianolaRtlModel::is_written(const StateVariable& variable, uint64_t element) const {
+  const uint8_t* byte = variable.bytes + element * variable.stride;
+  constexpr size_t bank_bytes = target_config::kWordsPerSlice / 2 * vector_stride();
   for (size_t slice = 0; slice < written.size(); ++slice) {
     for (uint64_t bank = 0; bank < 2; ++bank) {
-      if (variable.bytes != banks[bank][slice]) continue;
-      return written[slice][bank * (target_config::kWrittenBits / 2) + element] != 0;
+      if (byte < banks[bank][slice] || byte >= banks[bank][slice] + bank_bytes) continue;
+      const uint64_t word = static_cast<uint64_t>(byte - banks[bank][slice]) / vector_stride();
+      return written[slice][bank * (target_config::kWrittenBits / 2) + word] != 0;
     }
   }
-  return true;
+  return written.empty() || variable.state_class != PIANOLA_RTL_STATE_MEM;
 }
 
 void PianolaRtlModel::flip_bit(const PianolaRtlLaunch& launch, PianolaRtlResult& result) {

@@ -71,8 +71,10 @@ std::string describe_faults(const Target& target, const PianolaRtlResult& result
   return text;
 }
 
-RtlPlayer::RtlPlayer(const Target& target) {
-  core_ = RtlCore::open(build_rtl(target, rtl_build_options()).value()).value();
+RtlPlayer::RtlPlayer(const Target& target, bool synthesis_form) {
+  BuildRtlOptions options = rtl_build_options();
+  options.synthesis_form = synthesis_form;
+  core_ = RtlCore::open(build_rtl(target, options).value()).value();
 }
 
 void RtlPlayer::load(const Roll& roll, uint64_t poison) {

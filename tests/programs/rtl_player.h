@@ -35,7 +35,7 @@ struct RtlOutcome {
 class RtlPlayer {
  public:
   // Builds the core if need be. An error is one of the test.
-  explicit RtlPlayer(const Target& target);
+  explicit RtlPlayer(const Target& target, bool synthesis_form = false);
 
   // MEM and the KV region are poisoned as in every device.
   void load(const Roll& roll, uint64_t poison);

@@ -1,5 +1,6 @@
 // The core in the form that is synthesized, Verilated, against the emulator: random programs in
-// lockstep (every drive of every cycle), with memory that is ideal and with memory that freezes it.
+// lockstep (every drive of every cycle), with memory that is ideal and with memory that freezes it; and
+// the programs of the rules, sound and broken.
 #include <gtest/gtest.h>
 
 #include "emulator/emulator.h"
@@ -7,6 +8,7 @@
 #include "tests/programs/dump_memory.h"
 #include "tests/programs/program_requests.h"
 #include "tests/programs/rtl_player.h"
+#include "tests/support/rule_programs.h"
 
 namespace pianola::test {
 namespace {
@@ -68,6 +70,26 @@ TEST_F(SynthesisForm, PlaysRandomProgramsWhileTheMachineFreezes) {
     frozen += froze;
   }
   EXPECT_GT(frozen, 3);
+}
+
+TEST_F(SynthesisForm, RaisesTheFaultOfABrokenRuleOnly) {
+  RtlPlayer player(target_, true);
+  for (const RuleProgram& program : rule_programs(target_)) {
+    for (const bool sound : {true, false}) {
+      const Roll& roll = sound ? program.sound : program.mutant;
+      LaunchRequest request;
+      request.registers = sound ? program.sound_registers : program.mutant_registers;
+      request.host_input = random_host_input(roll, roll.metadata.entries[0], 7);
+      player.load(roll, 1);
+      const RtlOutcome out = player.launch(request);
+      const std::string faults = describe_faults(target_, out.result);
+      if (sound) {
+        EXPECT_EQ(out.result.status, uint32_t{PIANOLA_RTL_DONE}) << program.name << "\n" << faults;
+      } else {
+        EXPECT_TRUE(out.has_fault(program.rule)) << program.name << "\n" << faults;
+      }
+    }
+  }
 }
 
 }  // namespace
