@@ -39,8 +39,9 @@ class LifeCollector {
     for (const ArrayRef& write : op.writes) use(write);
   }
   void visit(const MatmulOperation& op) {
-    if (op.source == TileSource::Array) use(op.rows);
+    for (const ArrayRef& rows : op.rows) use(rows);
     use(op.activation);
+    use(op.sums);
     for (const VxmOperation& consumer : op.consumers) visit(consumer);
   }
   void visit(const CopyInOperation& op) { use(op.destination); }

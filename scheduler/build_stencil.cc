@@ -150,22 +150,37 @@ class Builder {
     part.links.push_back({StreamField::MemStream, use, lane, number});
   }
 
-  // Reads of the array's slices that arrive together at `position` at `arrival`.
-  int add_read(const ArrayRef& ref, const TimedNest& nest, int position, int64_t arrival) {
-    const Array& array = program_.arrays[ref.array];
-    const int first = position_of(slice_of(array, 0));
-    const int last = position_of(slice_of(array, array.streams - 1));
-    const int from = std::abs(position - first) > std::abs(position - last) ? first : last;
+  // Reads of several arrays on one side of `position`, on neighbouring streams.
+  int add_row_reads(const std::vector<ArrayRef>& refs, const TimedNest& nest, int position,
+                    int64_t arrival) {
+    int from = position, width = 0;
+    for (const ArrayRef& ref : refs) {
+      const Array& array = program_.arrays[ref.array];
+      for (int i = 0; i < array.streams; ++i, ++width) {
+        const int at = position_of(slice_of(array, i));
+        CHECK(from == position || (at < position) == (from < position));
+        if (std::abs(position - at) > std::abs(position - from)) from = at;
+      }
+    }
     const Direction dir = toward(from, position);
-    const int use = add_stream(dir, array.streams, from, position,
-                               arrival - std::abs(position - from), nest);
-    for (int i = 0; i < array.streams; ++i) {
-      const int slice = slice_of(array, i);
-      const int64_t offset =
-          arrival - std::abs(position - position_of(slice)) - latency_mem_read(lanes());
-      add_memory(false, ref, slice, offset, nest, ref.step, dir, use, i);
+    const int use = add_stream(dir, width, from, position, arrival - std::abs(position - from),
+                               nest);
+    int lane = 0;
+    for (const ArrayRef& ref : refs) {
+      const Array& array = program_.arrays[ref.array];
+      for (int i = 0; i < array.streams; ++i) {
+        const int slice = slice_of(array, i);
+        const int64_t offset =
+            arrival - std::abs(position - position_of(slice)) - latency_mem_read(lanes());
+        add_memory(false, ref, slice, offset, nest, ref.step, dir, use, lane++);
+      }
     }
     return use;
+  }
+
+  // Reads of the array's slices that arrive together at `position` at `arrival`.
+  int add_read(const ArrayRef& ref, const TimedNest& nest, int position, int64_t arrival) {
+    return add_row_reads({ref}, nest, position, arrival);
   }
 
   // Writes of a value that leaves `position` at `drive` on stream use `use`.
@@ -361,6 +376,16 @@ class Builder {
 
   void add(const VxmOperation& op) { add_pass(op, pass_periods(op), 0, -1); }
 
+  // Cycles that a tile must take at least, so that consumers find their accumulators ready again when the next
+  // window comes.
+  int64_t accumulator_period(const MatmulOperation& op) const {
+    const bool again = std::any_of(
+        op.consumers.begin(), op.consumers.end(), [](const VxmOperation& consumer) {
+          return consumer.group >= 0 && consumer.accumulator_step[1] == 0;
+        });
+    return again && op.windows > 1 ? ceil_divide(latency_vxm_add(lanes()), op.tiles) : 1;
+  }
+
   // The base is the first MAC.
   void add(const MatmulOperation& op) {
     const int position = target_.mxm_positions[op.mxm];
@@ -368,21 +393,30 @@ class Builder {
     const bool tape = op.source == TileSource::Tape;
     const int64_t step_period = tape ? options_.tape_load_period : 1;
     const int64_t load_span = (steps - 1) * step_period + 1;
-    const int64_t tile_period = std::max<int64_t>(steps * step_period, op.activations);
+    const int64_t tile_period =
+        std::max({steps * step_period, int64_t{op.activations}, accumulator_period(op)});
     const int64_t window_period = tile_period * op.tiles;
     const auto periods = [&](int first, int64_t period) {
       TimedNest nest;
-      nest.count = {first, op.tiles, op.windows};
+      nest.count = {first, op.tiles, op.windows * op.repeats};
       nest.period = {first > 1 ? period : 0, op.tiles > 1 ? tile_period : 0,
-                     op.windows > 1 ? window_period : 0};
+                     op.windows * op.repeats > 1 ? window_period : 0};
       return nest;
     };
-    const TimedNest loads = periods(steps, step_period);
+    // The third level of what walks arrays is the window or, if windows are gone through again, the repeat.
+    const auto outputs = [&](TimedNest nest) {
+      if (op.repeats == 1) return nest;
+      nest.count = {nest.count[0], op.tiles * op.windows, op.repeats};
+      nest.period[1] = op.tiles * op.windows > 1 ? tile_period : 0;
+      nest.period[2] = window_period * op.windows;
+      return nest;
+    };
+    const TimedNest loads = outputs(periods(steps, step_period));
     const TimedNest macs = periods(op.activations, 1);
 
     add_tile_loads(op, loads, -load_span, position);
 
-    const int activation = add_read(op.activation, macs, position, 0);
+    const int activation = add_read(op.activation, outputs(macs), position, 0);
     MxmMacInstruction mac;
     mac.dir = stencil_.streams[activation].dir;
     mac.swap = op.activations > 1 ? MxmMacSwap::Level1 : MxmMacSwap::Always;
@@ -394,13 +428,23 @@ class Builder {
     TimedNest sums;
     sums.count = {op.activations, op.windows, 1};
     sums.period = {macs.period[0], macs.period[2], 0};
-    const Direction out = toward(position, target_.vxm_position);
-    const int sum_use = add_stream(out, 4, position, target_.vxm_position, drive, sums);
+    const bool stored = op.sums.array >= 0;
+    const int to = stored ? position_of(slice_of(program_.arrays[op.sums.array], 0))
+                          : target_.vxm_position;
+    const Direction out = toward(position, to);
+    if (stored) {
+      sums.count = {op.activations, op.windows, op.repeats};
+      sums.period[1] = op.windows > 1 ? window_period : 0;
+      sums.period[2] = op.repeats > 1 ? window_period * op.windows : 0;
+    }
+    const int sum_use = add_stream(out, 4, position, to, drive, sums);
+    if (stored) add_write(op.sums, sums, position, drive, out, sum_use);
     mac.out_dir = out;
     Part& part = add_part(QueueKind::MxmMac, op.mxm, 0, macs, mac);
     part.links.push_back({StreamField::Mac, activation});
     part.links.push_back({StreamField::MacOut, sum_use});
 
+    CHECK(stored ? op.consumers.empty() : op.repeats == 1);
     int offset = 0;
     for (const VxmOperation& consumer : op.consumers) {
       TimedNest nest = sums;
@@ -410,14 +454,15 @@ class Builder {
       add_pass(consumer, nest, drive + std::abs(position - target_.vxm_position) + offset, sum_use);
       offset += nest.count[0];
     }
-    CHECK(offset == op.activations);
+    CHECK(stored || offset == op.activations);
 
     stencil_.mxm = op.mxm;
     stencil_.first_load = -load_span;
     stencil_.last_load = -load_span + loads.span();
     stencil_.first_mac = 0;
     stencil_.last_mac = macs.span();
-    stencil_.last_swap = (op.tiles - 1) * tile_period + (op.windows - 1) * window_period;
+    stencil_.last_swap =
+        (op.tiles - 1) * tile_period + (op.windows * op.repeats - 1) * window_period;
   }
 
   void add_tile_loads(const MatmulOperation& op, const TimedNest& nest, int64_t arrival,
@@ -435,10 +480,8 @@ class Builder {
       use = add_receive(CopySource::Tape, width, position,
                         arrival - std::abs(position - target_.port_position), nest);
     } else {
-      ArrayRef ref = op.rows;
-      ref.step[0] = 1;
-      CHECK(program_.arrays[ref.array].streams == width);
-      use = add_read(ref, nest, position, arrival);
+      use = add_row_reads(op.rows, nest, position, arrival);
+      CHECK(stencil_.streams[use].width == width);
     }
     load.dir = stencil_.streams[use].dir;
     Part& part = add_part(QueueKind::MxmLoad, op.mxm, arrival, nest, load);

@@ -50,14 +50,18 @@ struct Printer {
   }
   void operator()(const MatmulOperation& op) {
     out << "mxm" << op.mxm << " " << op.name << " (" << op.activations << " activations, "
-        << op.tiles << " tiles, " << op.windows << " windows) ";
+        << op.tiles << " tiles, " << op.windows << " windows, " << op.repeats << " repeats) ";
     if (op.source == TileSource::Tape) {
       out << "tape";
     } else {
-      ref(op.rows);
+      for (const ArrayRef& rows : op.rows) ref(rows);
     }
     out << " * ";
     ref(op.activation);
+    if (op.sums.array >= 0) {
+      out << " -> ";
+      ref(op.sums);
+    }
     out << "\n";
     for (const VxmOperation& consumer : op.consumers) {
       out << "    ";

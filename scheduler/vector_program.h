@@ -82,19 +82,25 @@ struct VxmOperation {
 enum class TileSource : uint8_t { Tape, Array };
 
 // Tiles through one MXM: for each window, `tiles` tiles are loaded; each takes `activations` vectors; the
-// sums of a window go to the consumers, which split the activations among themselves.
+// sums of a window go into an array, or to the consumers, which split the activations among themselves. All
+// windows are gone through `repeats` times, each time for other outputs; then their tiles follow each other
+// at the steps per tile, and the third step of rows, activation and sums is per repeat.
 struct MatmulOperation {
   std::string name;
   int mxm = 0;
   int activations = 1;   // vectors per tile
   int tiles = 1;         // per window
   int windows = 1;
+  int repeats = 1;
   MxmLoadFormat format{};
   MxmLoadOrientation orientation{};
   TileSource source = TileSource::Tape;
-  // Array: vectors of a tile are rows index + i; step[0] unused, step[1] per tile, step[2] per window.
-  ArrayRef rows;
+  // Array: what is read for one load step, from arrays whose vectors together are as wide as the MXM
+  // loads; step: per load step of a tile, per tile, per window.
+  std::vector<ArrayRef> rows;
   ArrayRef activation;   // step: per activation, per tile, per window
+  // The int32 sums, if they wait in MEM: step per activation, per window, per repeat. No consumers then.
+  ArrayRef sums;
   // Consumers: nest.count[0] activations each (in order), nest.count[1] == windows. x is the sum.
   std::vector<VxmOperation> consumers;
 };
