@@ -19,29 +19,26 @@ VxmOperation absmax_of(Operand x, Nest nest) {
   return op;
 }
 
-// x rotated, all heads at once: [head][vector][token].
-ArrayId Lowering::rotate(const Heads& h, ArrayId x, int heads, const std::string& name,
-                         Place place) {
-  const int vectors = heads * h.vectors;
-  const ArrayId product = add_value(name + ".cosine", state({2, 0}), vectors);
-  const ArrayId out = add_value(name, state(place), vectors);
-  if (h.vectors > 1) {
-    for (int head = 0; head < heads; ++head) rotate_wide(h, x, product, out, head, name);
-    return out;
-  }
-  const ArrayId partner = add_value(name + ".partner", state({0, 0}), vectors);
+// Heads first .. first + count - 1 of x rotated: [head][vector][token].
+void Lowering::rotate(const Heads& h, ArrayId x, ArrayId out, int first, int count, int chain,
+                      const std::string& name) {
+  if (h.vectors > 1) return rotate_wide(h, x, out, first, count, chain, name);
+  const ArrayId product = add_value(name + ".cosine", state({2, 0}), count);
+  const ArrayId partner = add_value(name + ".partner", state({0, 0}), count);
+  const int base = first * tokens_;
   SxmOperation swap;
   swap.name = name + ".partner";
-  swap.nest.count = {tokens_, heads, 1};
-  swap.source = to(x, 0, {1, tokens_, 0});
+  swap.nest.count = {tokens_, count, 1};
+  swap.source = to(x, base, {1, tokens_, 0});
   swap.destination = to(partner, 0, {1, tokens_, 0});
   swap.move.op = SxmOp::Rotate;
   swap.move.amount = lanes_ / 2;
   emit(swap);
   VxmOperation cosine;
   cosine.name = name + ".cosine";
-  cosine.nest.count = {tokens_, heads, 1};
-  cosine.x = from(x, 0, {1, tokens_, 0});
+  cosine.chain = chain;
+  cosine.nest.count = {tokens_, count, 1};
+  cosine.x = from(x, base, {1, tokens_, 0});
   cosine.y = from(rotary_, 0, {rotary_row_, 0, 0});
   cosine.pass.mul1 = VxmOperand::Y;
   cosine.pass.out_format = VxmOutFormat::F32;
@@ -54,141 +51,166 @@ ArrayId Lowering::rotate(const Heads& h, ArrayId x, int heads, const std::string
   sine.z = from(product, 0, {1, tokens_, 0});
   sine.pass.add_op = VxmAddOp::Add;
   sine.pass.add_operand = VxmOperand::Z;
-  sine.writes = {to(out, 0, {1, tokens_, 0})};
+  sine.writes = {to(out, base, {1, tokens_, 0})};
   emit(sine);
-  return out;
 }
 
-// A head of several vectors: the partner of a vector is another vector. A rotary row holds
-// cos, -sin and sin of half a head.
-void Lowering::rotate_wide(const Heads& h, ArrayId x, ArrayId product, ArrayId out, int head,
+// Heads of several vectors: the partner of a vector is another vector. A rotary row holds cos, -sin and sin of
+// half a head. Both products of a vector meet in an accumulator.
+void Lowering::rotate_wide(const Heads& h, ArrayId x, ArrayId out, int first, int count, int chain,
                            const std::string& name) {
-  const int half = h.vectors / 2, base = head * h.vectors * tokens_, step = half * tokens_;
-  VxmOperation cosine;
-  cosine.name = name + ".cosine";
-  cosine.nest.count = {tokens_, half, 2};
-  cosine.x = from(x, base, {1, tokens_, step});
-  cosine.y = from(rotary_, 0, {rotary_row_, 1, 0});
-  cosine.pass.mul1 = VxmOperand::Y;
-  cosine.pass.out_format = VxmOutFormat::F32;
-  cosine.writes = {to(product, base, {1, tokens_, step})};
-  emit(cosine);
-  for (int side = 0; side < 2; ++side) {
-    VxmOperation sine = cosine;
-    sine.name = name;
-    sine.nest.count = {tokens_, half, 1};
-    sine.x = from(x, base + (1 - side) * step, {1, tokens_, 0});
-    sine.y = from(rotary_, (1 + side) * half, {rotary_row_, 1, 0});
-    sine.z = from(product, base + side * step, {1, tokens_, 0});
-    sine.pass.add_op = VxmAddOp::Add;
-    sine.pass.add_operand = VxmOperand::Z;
-    sine.writes = {to(out, base + side * step, {1, tokens_, 0})};
-    emit(sine);
+  const int half = h.vectors / 2, step = half * tokens_;
+  const int most = std::max(1, target_.vxm_accumulators / 4 / tokens_);
+  // Level 2 walks the vectors of half a head, or the heads where that is one vector.
+  const int length = half > 1 ? half : count, repeats = half > 1 ? count : 1;
+  const int stride = half > 1 ? tokens_ : h.vectors * tokens_;
+  for (int i = 0; i < repeats * length; i += std::min(most, length - i % length)) {
+    const int vectors = std::min(most, length - i % length);
+    const int base = (first + i / length) * h.vectors * tokens_ + i % length * stride;
+    const int row = half > 1 ? i % length : 0;
+    for (int side = 0; side < 2; ++side) {
+      VxmOperation op;
+      op.name = name;
+      op.chain = chain;
+      op.nest.count = {tokens_, vectors, 2};
+      op.x = from(x, base + side * step, {1, stride, (1 - 2 * side) * step});
+      op.y = from(rotary_, row, {rotary_row_, half > 1 ? 1 : 0, (1 + side) * half});
+      op.pass.mul1 = VxmOperand::Y;
+      op.pass.acc_op = VxmAccOp::Add;
+      op.pass.first = VxmFirst::Level3;
+      op.pass.emit = VxmEmit::Level3;
+      op.pass.out_format = VxmOutFormat::F32;
+      op.pass.out_source = VxmOutSource::W;
+      op.group = new_group(tokens_ * vectors);
+      op.accumulator_step = {1, tokens_, 0};
+      op.closes_group = true;
+      op.writes = {to(out, base + side * step, {1, stride, 0})};
+      emit(op);
+    }
   }
 }
 
-Lowering::Query Lowering::quantize_queries(const Heads& h, ArrayId queries) {
-  const int heads = h.op->heads, per_kv = h.group * tokens_ * h.vectors;
-  const uint32_t c127 = static_cast<uint32_t>(constant(1.0f / 127.0f));
-  const uint32_t score = static_cast<uint32_t>(constant(h.op->score_constant));
+Place Lowering::head_codes_place(int head, Place place) const {
+  const int side = side_of_head(head), home = sides_[side].codes_home;
+  if (home < 0) return on_side(side, place);
+  return {home, place.bank, place.slice};
+}
+
+Lowering::Query Lowering::declare_query(const Heads& h) {
+  const int heads = h.op->heads;
   Query query;
-  query.scales = add_value(h.name + ".query_scales", state({2, 0}), heads);
-  for (size_t side = 0; side < sides_.size(); ++side) {
-    query.codes.push_back(add_array(h.name + ".query_codes",
-                                    on_side(static_cast<int>(side), {0, 1, 3}), 1,
-                                    heads * h.vectors * tokens_));
-  }
-  ArrayId inverse = -1, maxima = -1;
-  if (h.vectors > 1) {
-    inverse = add_value(h.name + ".query_inverse", state({3, 0}), heads);
-    maxima = add_value(h.name + ".query_max", state({3, 1}), heads);
-  }
+  query.scales.assign(sides_.size(), -1);
+  std::map<int, ArrayId> codes_of_mxm;
   for (int kv = 0; kv < h.op->kv_heads; ++kv) {
-    for (int g = 0; g < h.group && h.vectors > 1; ++g) {
-      const int head = kv * h.group + g;
-      VxmOperation largest = absmax_of(from(queries, head * h.vectors * tokens_, {1, tokens_, 0}),
-                                       {{tokens_, h.vectors, 1}});
-      largest.name = h.name + ".query_max";
-      largest.pass.acc_source = VxmAccSource::R;
-      largest.pass.acc_op = VxmAccOp::Max;
-      largest.pass.first = VxmFirst::Level2;
-      largest.pass.emit = VxmEmit::Level2;
-      largest.pass.out_format = VxmOutFormat::F32;
-      largest.pass.out_source = VxmOutSource::W;
-      largest.group = new_group(tokens_);
-      largest.accumulator_step = {1, 0, 0};
-      largest.closes_group = true;
-      largest.writes = {to(maxima, head * tokens_, {1, 0, 0})};
-      emit(largest);
+    ArrayId& scales = query.scales[operand_side(kv)];
+    if (scales < 0) scales = add_value(h.name + ".query_scales", head_place(kv, {2, 0}), heads);
+    const auto [at, added] = codes_of_mxm.emplace(mxm_of_head(kv), -1);
+    if (added) {
+      at->second = add_array(h.name + ".query_codes", head_codes_place(kv, {0, 1, 3}), 1,
+                             heads * h.vectors * tokens_);
     }
-    const int heads_first = kv * h.group * tokens_, count = h.group * tokens_;
-    if (h.vectors > 1) {
-      VxmOperation invert;
-      invert.name = h.name + ".query_inverse";
-      invert.nest.count = {count, 1, 1};
-      invert.x = from(maxima, heads_first, {1, 0, 0});
-      invert.pass.mul1 = VxmOperand::K1;
-      invert.pass.k1 = c127;
-      invert.pass.sfu = VxmSfu::Reciprocal;
-      invert.pass.out_format = VxmOutFormat::F32;
-      invert.writes = {to(inverse, heads_first, {1, 0, 0})};
-      emit(invert);
-    }
-    VxmOperation codes;
-    codes.name = h.name + ".query_codes";
-    codes.nest.count = {tokens_, h.group, h.vectors};
-    codes.x = from(queries, kv * per_kv, {1, h.vectors * tokens_, tokens_});
-    VxmOperation scale;
-    scale.name = h.name + ".query_scales";
-    scale.nest.count = {count, 1, 1};
-    if (h.vectors == 1) {
-      codes.pass.tree = VxmTree::Absmax;
-      codes.pass.root = VxmRoot::Reciprocal;
-      codes.pass.k1 = c127;
-      codes.pass.combine = VxmCombine::R;
-      scale.x = from(queries, kv * per_kv, {1, 0, 0});
-      scale.pass.tree = VxmTree::Absmax;
-      scale.pass.root = VxmRoot::Scale;
-      scale.pass.combine = VxmCombine::Replace;
-    } else {
-      codes.y = from(inverse, heads_first, {1, tokens_, 0});
-      codes.pass.mul1 = VxmOperand::Y;
-      scale.x = from(maxima, heads_first, {1, 0, 0});
-      scale.pass.mul1 = VxmOperand::K1;
-    }
-    codes.pass.out_format = VxmOutFormat::I8;
-    codes.writes = {to(query.codes[side_of_head(kv)], kv * per_kv,
-                       {1, tokens_, h.group * tokens_})};
-    emit(codes);
-    scale.pass.k1 = score;
-    scale.pass.out_format = VxmOutFormat::F32;
-    scale.writes = {to(query.scales, heads_first, {1, 0, 0})};
-    emit(scale);
+    query.codes.push_back(at->second);
+  }
+  if (h.vectors > 1) {
+    query.inverse = add_value(h.name + ".query_inverse", state({3, 0}), heads);
+    query.maxima = add_value(h.name + ".query_max", state({3, 1}), heads);
   }
   return query;
+}
+
+// The query heads that share a KV head.
+void Lowering::quantize_queries(const Heads& h, ArrayId queries, const Query& query, int kv,
+                                int chain) {
+  const int per_kv = h.group * tokens_ * h.vectors;
+  const uint32_t c127 = static_cast<uint32_t>(constant(1.0f / 127.0f));
+  const uint32_t score = static_cast<uint32_t>(constant(h.op->score_constant));
+  for (int g = 0; g < h.group && h.vectors > 1; ++g) {
+    const int head = kv * h.group + g;
+    VxmOperation largest = absmax_of(from(queries, head * h.vectors * tokens_, {1, tokens_, 0}),
+                                     {{tokens_, h.vectors, 1}});
+    largest.name = h.name + ".query_max";
+    largest.chain = chain;
+    largest.pass.acc_source = VxmAccSource::R;
+    largest.pass.acc_op = VxmAccOp::Max;
+    largest.pass.first = VxmFirst::Level2;
+    largest.pass.emit = VxmEmit::Level2;
+    largest.pass.out_format = VxmOutFormat::F32;
+    largest.pass.out_source = VxmOutSource::W;
+    largest.group = new_group(tokens_);
+    largest.accumulator_step = {1, 0, 0};
+    largest.closes_group = true;
+    largest.writes = {to(query.maxima, head * tokens_, {1, 0, 0})};
+    emit(largest);
+  }
+  const int heads_first = kv * h.group * tokens_, count = h.group * tokens_;
+  if (h.vectors > 1) {
+    VxmOperation invert;
+    invert.name = h.name + ".query_inverse";
+    invert.chain = chain;
+    invert.nest.count = {count, 1, 1};
+    invert.x = from(query.maxima, heads_first, {1, 0, 0});
+    invert.pass.mul1 = VxmOperand::K1;
+    invert.pass.k1 = c127;
+    invert.pass.sfu = VxmSfu::Reciprocal;
+    invert.pass.out_format = VxmOutFormat::F32;
+    invert.writes = {to(query.inverse, heads_first, {1, 0, 0})};
+    emit(invert);
+  }
+  VxmOperation codes;
+  codes.name = h.name + ".query_codes";
+  codes.chain = chain;
+  codes.nest.count = {tokens_, h.group, h.vectors};
+  codes.x = from(queries, kv * per_kv, {1, h.vectors * tokens_, tokens_});
+  VxmOperation scale;
+  scale.name = h.name + ".query_scales";
+  scale.chain = chain;
+  scale.nest.count = {count, 1, 1};
+  if (h.vectors == 1) {
+    codes.pass.tree = VxmTree::Absmax;
+    codes.pass.root = VxmRoot::Reciprocal;
+    codes.pass.k1 = c127;
+    codes.pass.combine = VxmCombine::R;
+    scale.x = from(queries, kv * per_kv, {1, 0, 0});
+    scale.pass.tree = VxmTree::Absmax;
+    scale.pass.root = VxmRoot::Scale;
+    scale.pass.combine = VxmCombine::Replace;
+  } else {
+    codes.y = from(query.inverse, heads_first, {1, tokens_, 0});
+    codes.pass.mul1 = VxmOperand::Y;
+    scale.x = from(query.maxima, heads_first, {1, 0, 0});
+    scale.pass.mul1 = VxmOperand::K1;
+  }
+  codes.pass.out_format = VxmOutFormat::I8;
+  codes.writes = {to(query.codes[kv], kv * per_kv,
+                     {1, tokens_, h.group * tokens_})};
+  emit(codes);
+  scale.pass.k1 = score;
+  scale.pass.out_format = VxmOutFormat::F32;
+  scale.writes = {to(query.scales[operand_side(kv)], heads_first, {1, 0, 0})};
+  emit(scale);
 }
 
 Lowering::Softmax Lowering::lower_scores(const Heads& h, const Cache& cache, const Query& query,
                                          int head) {
   const int rows = h.group * tokens_;  // (query head of the group, token)
   const int positions = cache_stays_ ? graph_.model.context : shape_.context;
-  const int per_word = target_.mxm_load_streams;  // rows
+  const int per_word = std::min(4, target_.mxm_load_streams);  // rows
   const int side = side_of_head(head);
   const std::string name = h.name + "[" + std::to_string(head) + "]";
   Softmax softmax;
-  softmax.scores = add_array(name + ".scores", state({0, 0}), 4, rows * h.blocks);
-  softmax.maximum = add_array(name + ".maximum", state({3, 1}), 4, rows);
+  softmax.scores = add_array(name + ".scores", head_place(head, {0, 0}), 4, rows * h.blocks);
+  softmax.maximum = add_array(name + ".maximum", head_place(head, {3, 1}), 4, rows);
   const AccumulatorGroup group = new_group(rows);
   MatmulOperation op;
   op.name = name + ".scores";
-  op.mxm = sides_[side].mxms[head / sides_.size() % sides_[side].mxms.size()];
+  op.mxm = mxm_of_head(head);
   op.activations = rows;
   op.tiles = h.vectors;
   op.windows = h.blocks;
   op.orientation = MxmLoadOrientation::Output;
   op.source = TileSource::Array;
-  op.rows = to(cache.keys, 0, {0, positions / per_word, lanes_ / per_word});
-  op.activation = to(query.codes[side], head * rows * h.vectors, {1, rows, 0});
+  op.rows = cache_rows(cache.keys, 0, positions / per_word, lanes_ / per_word);
+  op.activation = to(query.codes[head], head * rows * h.vectors, {1, rows, 0});
   // The threshold of the causal mask moves with the token: one consumer per query head, or one
   // for all where there is one token.
   const int per_consumer = tokens_ == 1 ? rows : tokens_;
@@ -200,7 +222,7 @@ Lowering::Softmax Lowering::lower_scores(const Heads& h, const Cache& cache, con
     score.x.source = OperandSource::Mxm;
     score.x.format = VxmFormat::I32;
     score.y = from(cache.key_scales, 0, {0, 1, 0});
-    score.z = from(query.scales, head * rows + first, {1, 0, 0});
+    score.z = from(query.scales[operand_side(head)], head * rows + first, {1, 0, 0});
     score.pass.mul1 = VxmOperand::Y;
     score.pass.mul2 = VxmOperand::Z;
     score.pass.select = VxmSelect::Lt;
@@ -240,11 +262,13 @@ void Lowering::lower_softmax(const Heads& h, const Cache& cache, Softmax& softma
   const int rows = h.group * tokens_, side = side_of_head(head), chain = chain_of(side);
   const std::string name = h.name + "[" + std::to_string(head) + "]";
   const uint32_t c127 = static_cast<uint32_t>(constant(1.0f / 127.0f));
-  softmax.weights = add_array(name + ".weights", state({1, 0}), 4, rows * h.blocks);
-  softmax.codes = add_array(name + ".weight_codes", on_side(side, {0, 1, 2}), 1, rows * h.blocks);
-  softmax.scales = add_array(name + ".weight_scales", state({1, 1}), 4, rows * h.blocks);
-  const ArrayId sum = add_array(name + ".sum", state({3, 1}), 4, rows);
-  softmax.reciprocal = add_array(name + ".reciprocal", state({3, 0}), 4, rows);
+  softmax.weights = add_array(name + ".weights", head_place(head, {1, 0}), 4, rows * h.blocks);
+  softmax.codes = add_array(name + ".weight_codes", head_codes_place(head, {0, 1, 2}), 1,
+                            rows * h.blocks);
+  softmax.scales = add_array(name + ".weight_scales", head_place(head, {1, 1}), 4,
+                             rows * h.blocks);
+  const ArrayId sum = add_array(name + ".sum", head_place(head, {3, 1}), 4, rows);
+  softmax.reciprocal = add_array(name + ".reciprocal", head_place(head, {3, 0}), 4, rows);
   const AccumulatorGroup group = new_group(rows);
 
   VxmOperation exponential;
@@ -313,18 +337,18 @@ void Lowering::lower_weighted_sum(const Heads& h, const Cache& cache, const Soft
                                   int head, ArrayId out) {
   const int rows = h.group * tokens_, side = side_of_head(head), chain = chain_of(side);
   const int positions = cache_stays_ ? graph_.model.context : shape_.context;
-  const int per_word = target_.mxm_load_streams;  // rows
+  const int per_word = std::min(4, target_.mxm_load_streams);  // rows
   const std::string name = h.name + "[" + std::to_string(head) + "]";
-  const ArrayId sums = add_array(name + ".sums", state({0, 0}), 4, rows * h.vectors);
+  const ArrayId sums = add_array(name + ".sums", head_place(head, {0, 0}), 4, rows * h.vectors);
   for (int j = 0; j < h.vectors; ++j) {
     MatmulOperation op;
     op.name = name + ".sums";
-    op.mxm = sides_[side].mxms[head / sides_.size() % sides_[side].mxms.size()];
+    op.mxm = mxm_of_head(head);
     op.activations = rows;
     op.windows = h.blocks;
     op.orientation = MxmLoadOrientation::Input;
     op.source = TileSource::Array;
-    op.rows = to(cache.values, j * positions / per_word, {0, 0, lanes_ / per_word});
+    op.rows = cache_rows(cache.values, j * positions / per_word, 0, lanes_ / per_word);
     op.activation = to(softmax.codes, 0, {1, 0, rows});
     VxmOperation sum;
     sum.name = name + ".sums";
@@ -371,14 +395,23 @@ void Lowering::lower(const QNode& node, const QAttention& op) {
     caches.push_back(declare_cache(h, head));
     stage_cache(h, caches.back(), node.name + "[" + std::to_string(head) + "]");
   }
-  const ArrayId keys =
-      rotate(h, values_[node.inputs[1]], op.kv_heads, node.name + ".keys", {2, 1});
-  const ArrayId queries =
-      rotate(h, values_[node.inputs[0]], op.heads, node.name + ".queries", {2, 1});
-  for (int head = 0; head < op.kv_heads; ++head) {
-    append(h, caches[head], head, keys, values_[node.inputs[2]]);
+  const ArrayId keys = add_value(node.name + ".keys", state({2, 1}), op.kv_heads * h.vectors);
+  const ArrayId queries = add_value(node.name + ".queries", state({2, 1}), op.heads * h.vectors);
+  const Query query = declare_query(h);
+  // Weights in MEM wait for nothing: then the first KV group should be done early.
+  const int together = weights_stay_ ? 1 : op.kv_heads;
+  for (int first = 0; first < op.kv_heads; first += together) {
+    const int chain = weights_stay_ ? first % target_.vxm_chains : 0;
+    rotate(h, values_[node.inputs[1]], keys, first, together, chain, node.name + ".keys");
+    rotate(h, values_[node.inputs[0]], queries, first * h.group, together * h.group, chain,
+           node.name + ".queries");
+    for (int head = first; head < first + together; ++head) {
+      append(h, caches[head], head, keys, values_[node.inputs[2]], chain);
+    }
+    for (int head = first; head < first + together; ++head) {
+      quantize_queries(h, queries, query, head, chain);
+    }
   }
-  const Query query = quantize_queries(h, queries);
   const ArrayId out = add_value(node.name, state({0, 1}), op.heads * h.vectors);
   values_[node.output] = out;
   // One token: all heads go through each step together, so that no unit waits for one head's chain. Many

@@ -52,28 +52,43 @@ VxmOutFormat format_of_streams(int streams) {
 
 }  // namespace
 
-// Rows are spread over as many slices as the MXM has load streams, so that it can take as many at once.
+// Rows are spread over as many slices as the MXM has load streams, so that it can take as many at once; but at
+// most over the four of a home: beyond, each home has a copy, of which other rows are read.
 Lowering::Cache Lowering::declare_cache(const Heads& h, int head) {
   const int positions = cache_stays_ ? graph_.model.context : shape_.context;
   const CacheLayout layout = cache_layout(*h.op, positions, lanes_);
   const int side = side_of_head(head);
   const std::string name = h.name + "[" + std::to_string(head) + "]";
-  const int words = layout.row_vectors * positions / target_.mxm_load_streams;
   Cache cache;
-  const int streams = target_.mxm_load_streams;
-  cache.keys = add_array(name + ".keys", on_side(side, {3, 0}), streams, words);
-  cache.values = add_array(name + ".values", on_side(side, {3, 1}), streams, words);
-  for (ArrayId id : {cache.keys, cache.values}) {
-    out_.program.arrays[id].persistent = cache_stays_;
+  const int streams = std::min(4, target_.mxm_load_streams);
+  const int words = layout.row_vectors * positions / streams;
+  for (int copy = 0; copy < homes_per_tile(target_); ++copy) {
+    const int home = kStateHomes - 1 - copy;
+    cache.keys.push_back(add_array(name + ".keys", on_side(side, {home, 0}), streams, words));
+    cache.values.push_back(add_array(name + ".values", on_side(side, {home, 1}), streams, words));
+    for (ArrayId id : {cache.keys.back(), cache.values.back()}) {
+      out_.program.arrays[id].persistent = cache_stays_;
+    }
   }
-  cache.key_scales = add_array(name + ".key_scales", state({1, 1}), 4, layout.blocks);
-  cache.value_scales = add_array(name + ".value_scales", state({2, 1}), 4, layout.blocks);
+  cache.key_scales = add_array(name + ".key_scales", head_place(head, {1, 1}), 4, layout.blocks);
+  cache.value_scales = add_array(name + ".value_scales", head_place(head, {2, 1}), 4, layout.blocks);
   for (ArrayId id : {cache.key_scales, cache.value_scales}) {
     out_.program.arrays[id].persistent = cache_stays_;
   }
   const CacheLayout whole = cache_layout(*h.op, graph_.model.context, lanes_);
   cache.base = (static_cast<uint64_t>(h.op->layer) * h.op->kv_heads + head) * whole.size;
   return cache;
+}
+
+// What one load step of a tile of rows reads: of each copy the rows that the others do not give.
+std::vector<ArrayRef> Lowering::cache_rows(const std::vector<ArrayId>& copies, int index,
+                                           int per_tile, int per_block) const {
+  std::vector<ArrayRef> rows;
+  for (size_t i = 0; i < copies.size(); ++i) {
+    rows.push_back(to(copies[i], index + static_cast<int>(i),
+                      {static_cast<int>(copies.size()), per_tile, per_block}));
+  }
+  return rows;
 }
 
 void Lowering::declare_resident_caches() {
@@ -88,7 +103,10 @@ void Lowering::declare_resident_caches() {
 
 void Lowering::clear_resident_caches() {
   for (const Cache& cache : caches_) {
-    for (ArrayId id : {cache.keys, cache.values, cache.key_scales, cache.value_scales}) {
+    std::vector<ArrayId> arrays = {cache.key_scales, cache.value_scales};
+    arrays.insert(arrays.end(), cache.keys.begin(), cache.keys.end());
+    arrays.insert(arrays.end(), cache.values.begin(), cache.values.end());
+    for (ArrayId id : arrays) {
       VxmOperation zero;
       zero.name = out_.program.arrays[id].name + ".clear";
       zero.nest.count = {out_.program.arrays[id].vectors, 1, 1};
@@ -112,8 +130,8 @@ void Lowering::stage_cache(const Heads& h, const Cache& cache, const std::string
       const int words = lanes_ / target_.mxm_load_streams;  // of a block of positions
       const int blocks = shape_.context / lanes_;
       copy.nest.count = {words, blocks, 1};
-      copy.destination =
-          to(values ? cache.values : cache.keys, j * words * blocks, {1, words, 0});
+      copy.destination = to(values ? cache.values.front() : cache.keys.front(),
+                            j * words * blocks, {1, words, 0});
       emit(copy);
       add_segment(out_.kv_read,
                   cache.base + (values ? whole.values : whole.keys) +
@@ -143,16 +161,19 @@ void Lowering::stage_scales(ArrayId scales, uint64_t base, const std::string& na
 
 // One new row per token into the cache: codes to the rows at the launch's position, scales to the
 // lanes of their positions.
-void Lowering::append_row(const Heads& h, ArrayId source, int head, ArrayId rows, ArrayId scales,
-                          uint64_t base_rows, uint64_t base_scales, const std::string& name) {
+void Lowering::append_row(const Heads& h, ArrayId source, int head,
+                          const std::vector<ArrayId>& rows, ArrayId scales, uint64_t base_rows,
+                          uint64_t base_scales, int chain, const std::string& name) {
   const int first = head * h.vectors * tokens_;
   const uint32_t c127 = static_cast<uint32_t>(constant(1.0f / 127.0f));
   const int region_positions = graph_.model.context;
   const int positions = cache_stays_ ? region_positions : shape_.context;
   VxmOperation codes = absmax_of(from(source, first, {1, tokens_, 0}), {{tokens_, h.vectors, 1}});
   codes.name = name + ".codes";
+  codes.chain = chain;
   VxmOperation scale = absmax_of(from(source, first, {1, 0, 0}), {{tokens_, 1, 1}});
   scale.name = name + ".scale";
+  scale.chain = chain;
   if (h.vectors == 1) {
     codes.pass.root = VxmRoot::Reciprocal;
     codes.pass.combine = VxmCombine::R;
@@ -176,6 +197,7 @@ void Lowering::append_row(const Heads& h, ArrayId source, int head, ArrayId rows
     emit(largest);
     VxmOperation invert;
     invert.name = name + ".inverse";
+    invert.chain = chain;
     invert.nest.count = {tokens_, 1, 1};
     invert.x = from(maxima, 0, {1, 0, 0});
     invert.pass.mul1 = VxmOperand::K1;
@@ -193,10 +215,12 @@ void Lowering::append_row(const Heads& h, ArrayId source, int head, ArrayId rows
   }
   codes.pass.k1 = h.vectors == 1 ? c127 : 0;
   codes.pass.out_format = VxmOutFormat::I8;
-  ArrayRef row = to(rows, 0, {1, positions, 0});
-  row.reg = kPositionRegister;
-  row.row = true;
-  codes.writes = {row};
+  for (ArrayId copy : rows) {
+    ArrayRef row = to(copy, 0, {1, positions, 0});
+    row.reg = kPositionRegister;
+    row.row = true;
+    codes.writes.push_back(row);
+  }
   codes.to_kv = !cache_stays_;
   emit(codes);
   scale.pass.k1 = c127;
@@ -225,13 +249,14 @@ void Lowering::append_row(const Heads& h, ArrayId source, int head, ArrayId rows
               last / static_cast<uint32_t>(lanes_));
 }
 
-void Lowering::append(const Heads& h, const Cache& cache, int head, ArrayId keys, ArrayId values) {
+void Lowering::append(const Heads& h, const Cache& cache, int head, ArrayId keys, ArrayId values,
+                      int chain) {
   const CacheLayout whole = cache_layout(*h.op, graph_.model.context, lanes_);
   const std::string name = h.name + "[" + std::to_string(head) + "]";
   append_row(h, keys, head, cache.keys, cache.key_scales, cache.base + whole.keys,
-             cache.base + whole.key_scales, name + ".key");
+             cache.base + whole.key_scales, chain, name + ".key");
   append_row(h, values, head, cache.values, cache.value_scales, cache.base + whole.values,
-             cache.base + whole.value_scales, name + ".value");
+             cache.base + whole.value_scales, chain, name + ".value");
 }
 
 }  // namespace pianola

@@ -37,15 +37,24 @@ Status check_fits(const QuantizedGraph& graph, const Target& target) {
   const auto refuse = [&](const std::string& what) {
     return Error{ErrorCode::Unsupported, what, "target " + target.name};
   };
-  const int streams = target.mxm_load_streams;
-  if (streams != 1 && streams != 2 && streams != 4) {
+  const int streams = target.mxm_load_streams, spread = std::min(streams, 4);
+  if (streams != 1 && streams != 2 && streams != 4 && streams != 8 && streams != 16) {
     return refuse("mxm.load_streams is " + std::to_string(streams) +
-                  "; this compiler spreads tiles and cache rows over 1, 2 or 4 slices");
+                  "; this compiler spreads tiles and cache rows over 1, 2, 4, 8 or 16 slices");
   }
-  if (target.slices_per_position % streams != 0) {
+  if (target.lanes / 2 % streams != 0) {
+    return refuse("mxm.load_streams is " + std::to_string(streams) + ", of which " +
+                  std::to_string(target.lanes / 2) +
+                  " (vectors of a tile of 4-bit weights) are no multiple");
+  }
+  if (target.slices_per_position % spread != 0) {
     return refuse("mem.slices_per_position is " + std::to_string(target.slices_per_position) +
-                  ", no multiple of mxm.load_streams, " + std::to_string(streams) +
+                  ", no multiple of " + std::to_string(spread) +
                   "; cache rows are spread over the slices of one position");
+  }
+  if (homes_per_tile(target) > 1 && sides_of(target).size() < 2) {
+    return refuse("mxm.load_streams is " + std::to_string(streams) +
+                  ", but all matrix units are on one side; more than 4 need both");
   }
   if (target.sxm_positions.empty()) return refuse("no SXM; rotary embeddings need one");
   if (max_tokens(graph, target) < 1) {
@@ -53,18 +62,25 @@ Status check_fits(const QuantizedGraph& graph, const Target& target) {
                   std::to_string(graph.model.heads / graph.model.kv_heads) +
                   " query heads per KV head");
   }
-  const std::vector<std::array<int, 4>> homes = homes_of(target);
-  for (const bool west : {false, true}) {
-    int count = 0, units = 0;
-    for (const auto& home : homes) {
-      count += (target.slice_position(home[0]) < target.vxm_position) == west;
+  for (const Side& side : sides_of(target)) {
+    const bool west = target.mxm_positions[side.mxms[0]] < target.vxm_position;
+    const std::string name = "the " + std::string(west ? "west" : "east") + " side";
+    const int count = static_cast<int>(side.homes.size());
+    const bool stays = target.weights == Residence::Mem;
+    const int needed = kStateHomes + (stays ? homes_per_tile(target) : 0);
+    if (count < needed) {
+      return refuse(name + " has " + std::to_string(4 * count) +
+                    " slices; with a matrix unit there it needs " + std::to_string(4 * needed));
     }
-    for (int position : target.mxm_positions) units += (position < target.vxm_position) == west;
-    const int needed = target.weights == Residence::Mem ? 5 : 4;
-    if (units > 0 && count < needed) {
-      return refuse("the " + std::string(west ? "west" : "east") + " side has " +
-                    std::to_string(4 * count) + " slices; with a matrix unit there it needs " +
-                    std::to_string(4 * needed));
+    if (is_divided(target, side, 0, kStateHomes - 1)) {
+      return refuse("a matrix unit stands among the " + std::to_string(4 * kStateHomes) +
+                    " slices of " + name + " that are next to the VXM; move it outward");
+    }
+    if (stays && side.groups.empty()) {
+      return refuse(name + " has matrix units with fewer than " +
+                    std::to_string(4 * homes_per_tile(target)) +
+                    " neighbouring slices beyond the " + std::to_string(4 * kStateHomes) +
+                    " next to the VXM; a tile is spread over so many");
     }
   }
   const uint32_t stages = (1u << 11) - 1;
@@ -96,35 +112,80 @@ void Lowering::receive_rotary() {
   emit(copy);
 }
 
-// maxima[group][token] = largest |x * gain| of each activation group.
-void Lowering::lower_statistics(const QNode& node, const QQuantize&, ArrayId x, ArrayId gain,
-                                ArrayId maxima) {
-  const int vectors = graph_.value_widths[node.output] / lanes_;
-  const int per_group = target_.activation_group / lanes_;
-  for (int first = 0; first < vectors;) {
-    const int groups = std::max(1, (vectors - first) / per_group);
-    const int size = std::min(per_group, vectors - first);
-    VxmOperation op;
-    op.name = node.name + ".absmax";
-    op.nest.count = {tokens_, size, groups};
-    op.x = from(x, first * tokens_, {1, tokens_, size * tokens_});
-    op.pass = output(VxmOutFormat::F32, VxmOutSource::W);
-    if (gain >= 0) {
-      op.y = from(gain, first, {0, 1, size});
-      op.pass.mul1 = VxmOperand::Y;
-    }
-    op.pass.tree = VxmTree::Absmax;
-    op.pass.acc_source = VxmAccSource::R;
-    op.pass.acc_op = VxmAccOp::Max;
-    op.pass.first = VxmFirst::Level2;
-    op.pass.emit = VxmEmit::Level2;
-    op.group = new_group(tokens_);
-    op.accumulator_step = {1, 0, 0};
-    op.closes_group = true;
-    op.writes = {to(maxima, first / per_group * tokens_, {1, 0, tokens_})};
-    emit(op);
-    first += groups * size;
+// maxima[group][token] = largest |x * gain| of each activation group of the piece.
+void Lowering::lower_maxima(const Quantization& q, const GroupPiece& piece) {
+  VxmOperation op;
+  op.name = q.name + ".absmax";
+  op.chain = piece.chain;
+  op.nest.count = {tokens_, piece.size, piece.groups};
+  op.x = from(q.x, piece.vector * tokens_, {1, tokens_, piece.size * tokens_});
+  op.pass = output(VxmOutFormat::F32, VxmOutSource::W);
+  if (q.gain >= 0) {
+    op.y = from(q.gain, piece.vector, {0, 1, piece.size});
+    op.pass.mul1 = VxmOperand::Y;
   }
+  op.pass.tree = VxmTree::Absmax;
+  op.pass.acc_source = VxmAccSource::R;
+  op.pass.acc_op = VxmAccOp::Max;
+  op.pass.first = VxmFirst::Level2;
+  op.pass.emit = VxmEmit::Level2;
+  op.group = new_group(tokens_);
+  op.accumulator_step = {1, 0, 0};
+  op.closes_group = true;
+  op.writes = {to(q.maxima, piece.group * tokens_, {1, 0, tokens_})};
+  emit(op);
+}
+
+// inverse[group][token] = 127 / maxima, of `groups` groups from `group` on.
+void Lowering::lower_inverse(const Quantization& q, int group, int groups, int chain) {
+  VxmOperation invert;
+  invert.name = q.name + ".inverse";
+  invert.chain = chain;
+  invert.nest.count = {tokens_ * groups, 1, 1};
+  invert.x = from(q.maxima, group * tokens_, {1, 0, 0});
+  invert.pass = output(VxmOutFormat::F32);
+  invert.pass.mul1 = VxmOperand::K1;
+  invert.pass.k1 = static_cast<uint32_t>(constant(1.0f / 127.0f));
+  invert.pass.sfu = VxmSfu::Reciprocal;
+  invert.writes = {to(q.inverse, group * tokens_, {1, 0, 0})};
+  emit(invert);
+}
+
+void Lowering::lower_codes(const Quantization& q, const GroupPiece& piece) {
+  VxmOperation round;
+  round.name = q.name + ".codes";
+  round.chain = piece.chain;
+  round.nest.count = {tokens_, piece.size, piece.groups};
+  round.x = from(q.x, piece.vector * tokens_, {1, tokens_, piece.size * tokens_});
+  round.pass = output(VxmOutFormat::I8);
+  if (q.gain >= 0) {
+    round.y = from(q.gain, piece.vector, {0, 1, piece.size});
+    round.pass.mul1 = VxmOperand::Y;
+  }
+  round.z = from(q.inverse, piece.group * tokens_, {1, 0, tokens_});
+  round.pass.mul2 = VxmOperand::Z;
+  for (ArrayId array : q.codes) {
+    round.writes.push_back(
+        to(array, piece.vector * tokens_, {1, tokens_, piece.size * tokens_}));
+  }
+  emit(round);
+}
+
+// Activation groups in pieces of equal groups. Where order alone hides latency, each is a piece.
+std::vector<Lowering::GroupPiece> Lowering::group_pieces(int vectors) const {
+  const int per_group = target_.activation_group / lanes_;
+  std::vector<GroupPiece> pieces;
+  for (int first = 0; first < vectors;) {
+    GroupPiece piece;
+    piece.vector = first;
+    piece.group = first / per_group;
+    piece.groups = weights_stay_ ? 1 : std::max(1, (vectors - first) / per_group);
+    piece.size = std::min(per_group, vectors - first);
+    if (weights_stay_) piece.chain = static_cast<int>(pieces.size()) % target_.vxm_chains;
+    pieces.push_back(piece);
+    first += piece.groups * piece.size;
+  }
+  return pieces;
 }
 
 // rstd[token] = rsqrt(mean(x^2) + eps)
@@ -171,54 +232,44 @@ void Lowering::lower(const QNode& node, const QQuantize& op) {
   const int groups = (vectors + per_group - 1) / per_group;
 
   ArrayId gain = -1;
-  if (op.gain >= 0 && resident_) {
+  if (op.gain >= 0 && weights_stay_) {
     gain = resident_gains_[op.gain];
   } else if (op.gain >= 0) {
     gain = add_array(node.name + ".gain", state({1, 0}), 4, vectors);
     receive(gain);
   }
-  const ArrayId maxima = add_value(node.name + ".max", state({2, 0}), groups);
-  lower_statistics(node, op, x, gain, maxima);
-  const ArrayId rstd = op.normalize ? lower_rstd(node, op, x, vectors) : -1;
-  const int c127 = constant(1.0f / 127.0f);
-
-  const ArrayId inverse = add_value(node.name + ".inverse", state({2, 1}), groups);
-  VxmOperation invert;
-  invert.name = node.name + ".inverse";
-  invert.nest.count = {tokens_ * groups, 1, 1};
-  invert.x = from(maxima, 0, {1, 0, 0});
-  invert.pass = output(VxmOutFormat::F32);
-  invert.pass.mul1 = VxmOperand::K1;
-  invert.pass.k1 = static_cast<uint32_t>(c127);
-  invert.pass.sfu = VxmSfu::Reciprocal;
-  invert.writes = {to(inverse, 0, {1, 0, 0})};
-  emit(invert);
-
+  Quantization q;
+  q.name = node.name;
+  q.x = x;
+  q.gain = gain;
+  q.maxima = add_value(node.name + ".max", state({2, 0}), groups);
+  q.inverse = add_value(node.name + ".inverse", state({2, 1}), groups);
   Codes codes;
-  for (size_t side = 0; side < sides_.size(); ++side) {
-    codes.by_side.push_back(add_array(node.name, on_side(static_cast<int>(side), {3, 1, next_slice_}),
-                                      1, vectors * tokens_));
+  std::vector<Place> places;
+  for (size_t mxm = 0; mxm < target_.mxm_positions.size(); ++mxm) {
+    const Place place = codes_place(static_cast<int>(mxm));
+    const auto known = std::find(places.begin(), places.end(), place) - places.begin();
+    if (known == static_cast<std::ptrdiff_t>(places.size())) {
+      places.push_back(place);
+      q.codes.push_back(add_array(node.name, place, 1, vectors * tokens_));
+    }
+    codes.by_mxm.push_back(q.codes[known]);
   }
   next_slice_ = (next_slice_ + 1) % 4;
-  for (int first = 0; first < vectors;) {
-    const int count = std::max(1, (vectors - first) / per_group);
-    const int size = std::min(per_group, vectors - first);
-    VxmOperation round;
-    round.name = node.name + ".codes";
-    round.nest.count = {tokens_, size, count};
-    round.x = from(x, first * tokens_, {1, tokens_, size * tokens_});
-    round.pass = output(VxmOutFormat::I8);
-    if (gain >= 0) {
-      round.y = from(gain, first, {0, 1, size});
-      round.pass.mul1 = VxmOperand::Y;
+  const std::vector<GroupPiece> pieces = group_pieces(vectors);
+  ArrayId rstd = -1;
+  if (weights_stay_) {
+    for (const GroupPiece& piece : pieces) {
+      lower_maxima(q, piece);
+      lower_inverse(q, piece.group, piece.groups, piece.chain);
+      lower_codes(q, piece);
     }
-    round.z = from(inverse, first / per_group * tokens_, {1, 0, tokens_});
-    round.pass.mul2 = VxmOperand::Z;
-    for (ArrayId array : codes.by_side) {
-      round.writes.push_back(to(array, first * tokens_, {1, tokens_, size * tokens_}));
-    }
-    emit(round);
-    first += count * size;
+    if (op.normalize) rstd = lower_rstd(node, op, x, vectors);
+  } else {
+    for (const GroupPiece& piece : pieces) lower_maxima(q, piece);
+    if (op.normalize) rstd = lower_rstd(node, op, x, vectors);
+    lower_inverse(q, 0, groups, 0);
+    for (const GroupPiece& piece : pieces) lower_codes(q, piece);
   }
 
   // One scale vector per smallest weight window, so that a product walks windows alone.
@@ -227,10 +278,10 @@ void Lowering::lower(const QNode& node, const QQuantize& op) {
   VxmOperation scale;
   scale.name = node.name + ".scales";
   scale.nest.count = {tokens_, groups, 1};
-  scale.x = from(maxima, 0, {1, tokens_, 0});
+  scale.x = from(q.maxima, 0, {1, tokens_, 0});
   scale.pass = output(VxmOutFormat::F32);
   scale.pass.mul1 = VxmOperand::K1;
-  scale.pass.k1 = static_cast<uint32_t>(c127);
+  scale.pass.k1 = static_cast<uint32_t>(constant(1.0f / 127.0f));
   if (rstd >= 0) {
     scale.y = from(rstd, 0, {1, 0, 0});
     scale.pass.mul2 = VxmOperand::Y;
@@ -242,7 +293,21 @@ void Lowering::lower(const QNode& node, const QQuantize& op) {
   codes_[node.output] = codes;
 }
 
+// Next to the matrix units each has codes of its own, so that their reads do not collide.
+Place Lowering::codes_place(int mxm) const {
+  const int side = side_of_mxm(mxm);
+  const std::vector<int>& mxms = sides_[side].mxms;
+  const int home = sides_[side].codes_home;
+  if (home < 0) return on_side(side, {3, 1, next_slice_});
+  const int number = static_cast<int>(std::find(mxms.begin(), mxms.end(), mxm) - mxms.begin());
+  return {home, next_slice_ % 2, (number + next_slice_ / 2 * 2) % 4};
+}
+
 void Lowering::lower(const QNode& node, const QLinear& op) {
+  lower_product(node, codes_.at(node.inputs[0]), declare_output(node, op));
+}
+
+Lowering::Product Lowering::declare_output(const QNode& node, const QLinear& op) {
   const QuantizedMatrix& matrix = graph_.matrices[op.matrix];
   Product product;
   product.matrix = &matrix;
@@ -269,7 +334,7 @@ void Lowering::lower(const QNode& node, const QLinear& op) {
     product.output = add_value(node.name, state(place), matrix.rows / lanes_);
     values_[node.output] = product.output;
   }
-  lower_product(node, codes_.at(node.inputs[0]), product);
+  return product;
 }
 
 void Lowering::lower(const QNode& node, const QSiluMul&) {
@@ -304,6 +369,7 @@ void Lowering::lower(const QNode& node, const QSiluMul&) {
     const int count = std::min(piece, vectors - first);
     for (VxmOperation* op : {&sigmoid, &product}) {
       VxmOperation part = *op;
+      if (weights_stay_) part.chain = first / piece % target_.vxm_chains;
       part.nest.count = {tokens_, count, 1};
       for (Operand* o : {&part.x, &part.y, &part.z}) o->ref.index += first * tokens_;
       part.writes[0].index += first * tokens_;

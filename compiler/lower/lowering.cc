@@ -14,24 +14,11 @@ Lowering::Lowering(const QuantizedGraph& graph, const Target& target, const Entr
       shape_(shape),
       lanes_(target.lanes),
       tokens_(shape.tokens),
-      resident_(target.weights == Residence::Mem),
+      weights_stay_(target.weights == Residence::Mem),
       cache_stays_(target.kv == KvResidence::Mem),
+      sides_(sides_of(target)),
       values_(graph.value_widths.size(), -1),
       value_banks_(graph.value_widths.size(), 0) {
-  const std::vector<std::array<int, 4>> homes = homes_of(target);
-  for (const bool west : {false, true}) {
-    Side side{-1, {}};
-    for (size_t i = 0; i < target.mxm_positions.size(); ++i) {
-      if ((target.mxm_positions[i] < target.vxm_position) == west) {
-        side.mxms.push_back(static_cast<int>(i));
-      }
-    }
-    for (size_t i = 0; i < homes.size() && side.home < 0; ++i) {
-      const bool home_west = target.slice_position(homes[i][0]) < target.vxm_position;
-      if (home_west == west) side.home = static_cast<int>(i);
-    }
-    if (!side.mxms.empty() && side.home >= 0) sides_.push_back(side);
-  }
   CHECK(!sides_.empty());
 }
 
@@ -69,6 +56,8 @@ void Lowering::begin_section(std::string group) {
       {static_cast<int>(out_.program.operations.size()), std::move(group)});
   next_block_ = 0;
   next_slice_ = 0;
+  next_sums_ = 0;
+  next_chain_ = 0;
 }
 
 // A section per layer, and one for each node outside of layers.
@@ -145,14 +134,14 @@ void Lowering::declare_registers() {
 
 LoweredEntry Lowering::run(const DataTape& tape) {
   if (shape_.kind != EntryKind::Load) declare_registers();
-  if (resident_) declare_resident_weights();
+  if (weights_stay_) declare_resident_weights();
   if (cache_stays_) declare_resident_caches();
 
   const uint64_t table = tape.weights_vectors;
   const uint64_t row = static_cast<uint64_t>(graph_.value_widths[0] / lanes_) * 4;
   const uint64_t rotary = table + row * static_cast<uint64_t>(graph_.model.vocabulary);
   if (shape_.kind == EntryKind::Load) {
-    if (resident_) load_resident_weights();
+    if (weights_stay_) load_resident_weights();
     if (cache_stays_) clear_resident_caches();
   } else {
     for (int t = 0; t < tokens_; ++t) {
@@ -173,13 +162,18 @@ LoweredEntry Lowering::run(const DataTape& tape) {
     segment.parameter_stride = rotary_vectors;
     segment.limit = static_cast<uint32_t>(shape_.context - tokens_);
     out_.tape.push_back(segment);
-    for (const QNode& node : graph_.nodes) {
+    for (size_t i = 0; i < graph_.nodes.size(); ++i) {
+      const QNode& node = graph_.nodes[i];
       begin_section_of(node);
-      std::visit([&](const auto& op) { lower(node, op); }, node.op);
+      if (weights_stay_ && std::holds_alternative<QLinear>(node.op)) {
+        lower_resident(static_cast<int>(i));
+      } else {
+        std::visit([&](const auto& op) { lower(node, op); }, node.op);
+      }
       if (std::holds_alternative<QEmbed>(node.op)) receive_rotary();
     }
   }
-  const bool reads_weights = shape_.kind == EntryKind::Load || !resident_;
+  const bool reads_weights = shape_.kind == EntryKind::Load || !weights_stay_;
   if (reads_weights && tape_vectors_ > 0) {
     CHECK(tape_vectors_ == tape.weights_vectors);
     Segment segment;

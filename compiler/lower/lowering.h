@@ -10,6 +10,10 @@
 //                                               reciprocals of new rows
 //   home 2  weight scales, maxima, query scales reciprocals, rotated heads, value scales
 //   home 3  keys, softmax sums                  values, activation codes, softmax maxima
+//
+// Of weights in MEM, sums wait on the other side, in homes 1 and 2. Where an MXM loads from more than one home,
+// copies of the cache are in as many, operands of attention are on the side where its cache is not, and codes
+// next to the matrix units.
 #pragma once
 
 #include <map>
@@ -17,6 +21,8 @@
 #include <vector>
 
 #include "compiler/lower/lower_graph.h"
+#include "compiler/lower/memory_roles.h"
+#include "compiler/lower/resident_layout.h"
 
 namespace pianola {
 
@@ -26,6 +32,7 @@ inline constexpr int kFirstConstantRegister = 4;
 
 struct Place {
   int home, bank, slice = 0;
+  bool operator==(const Place&) const = default;
 };
 
 class Lowering {
@@ -60,12 +67,26 @@ class Lowering {
   void lower(const QNode& node, const QSiluMul& op);
   void lower(const QNode& node, const QLogits& op);
   void receive_rotary();
+  Place codes_place(int mxm) const;
   struct Codes {
-    std::vector<ArrayId> by_side;  // codes, [vector][token]
+    std::vector<ArrayId> by_mxm;   // codes, [vector][token]; some the same
     ArrayId scales = -1;           // [window][token]
   };
-  void lower_statistics(const QNode& node, const QQuantize& op, ArrayId x, ArrayId gain,
-                        ArrayId maxima);
+  // The arrays of one quantization; gain may be -1.
+  struct Quantization {
+    std::string name;
+    ArrayId x = -1, gain = -1, maxima = -1, inverse = -1;
+    std::vector<ArrayId> codes;  // all get the same
+  };
+  // Activation groups of `size` vectors each.
+  struct GroupPiece {
+    int vector = 0, group = 0;  // the first ones
+    int groups = 0, size = 0, chain = 0;
+  };
+  std::vector<GroupPiece> group_pieces(int vectors) const;
+  void lower_maxima(const Quantization& q, const GroupPiece& piece);
+  void lower_inverse(const Quantization& q, int group, int groups, int chain);
+  void lower_codes(const Quantization& q, const GroupPiece& piece);
   ArrayId lower_rstd(const QNode& node, const QQuantize& op, ArrayId x, int vectors);
 
   // lower_linear.cc
@@ -75,6 +96,7 @@ class Lowering {
     ArrayId residual = -1;
     int output_index = 0;
   };
+  Product declare_output(const QNode& node, const QLinear& op);
   void lower_product(const QNode& node, const Codes& codes, const Product& product);
   void lower_block(const QNode& node, const Codes& codes, const Product& product, int block,
                    ArrayId scales, int scales_index);
@@ -82,9 +104,43 @@ class Lowering {
     return matrix.window / target_.lanes;
   }
 
+  // lower_resident.cc
+  struct ResidentArrays {
+    std::vector<std::vector<ArrayId>> tiles;  // [matrix unit][home]
+    bool spare = false;                       // some are in homes that sums use, too
+  };
+  // Of one product, while it is lowered.
+  struct ResidentWork {
+    const ResidentProduct* product;
+    const ResidentArrays* arrays;
+    const Codes* codes;
+    std::map<QMatrix, Product> outputs;
+    std::map<QMatrix, const QNode*> nodes;
+  };
+  // Blocks first .. end - 1, and where their sums wait: [block][window][token].
+  struct BlockGroup {
+    int first = 0, end = 0;
+    ArrayId sums = -1;
+  };
+  void declare_resident_weights();
+  void load_resident_weights();
+  std::vector<ArrayId> declare_tiles(const std::string& name, int unit, int words,
+                                     std::vector<std::array<int, 2>>& used, bool& spare);
+  void lower_resident(int node);
+  void lower_resident(const ResidentProduct& product, const ResidentArrays& arrays);
+  int early_windows(const ResidentProduct& product) const;
+  void multiply(const ResidentWork& work, const BlockGroup& group, int first, int end);
+  void multiply_on(const ResidentWork& work, const BlockGroup& group, int unit, int first,
+                   int end);
+  void emit_windows(const ResidentWork& work, const BlockGroup& group, ResidentUnit start,
+                    int windows, int stride, int repeats);
+  void reduce(const ResidentWork& work, const BlockGroup& group, int first, int end);
+  Place sums_place(bool spare);
+
   // lower_cache.cc
   struct Cache {
-    ArrayId keys = -1, key_scales = -1, values = -1, value_scales = -1;
+    std::vector<ArrayId> keys, values;  // as many copies as an MXM loads from homes
+    ArrayId key_scales = -1, value_scales = -1;
     uint64_t base = 0;  // of this head in the KV region
   };
   struct Heads {
@@ -97,21 +153,28 @@ class Lowering {
   Cache declare_cache(const Heads& h, int head);
   void stage_cache(const Heads& h, const Cache& cache, const std::string& name);
   void stage_scales(ArrayId scales, uint64_t base, const std::string& name);
-  void append(const Heads& h, const Cache& cache, int head, ArrayId keys, ArrayId values);
-  void append_row(const Heads& h, ArrayId source, int head, ArrayId rows, ArrayId scales,
-                  uint64_t base_rows, uint64_t base_scales, const std::string& name);
+  void append(const Heads& h, const Cache& cache, int head, ArrayId keys, ArrayId values,
+              int chain);
+  std::vector<ArrayRef> cache_rows(const std::vector<ArrayId>& copies, int index, int per_tile,
+                                   int per_block) const;
+  void append_row(const Heads& h, ArrayId source, int head, const std::vector<ArrayId>& rows,
+                  ArrayId scales, uint64_t base_rows, uint64_t base_scales, int chain,
+                  const std::string& name);
   void add_segment(std::vector<Segment>& list, uint64_t base, uint32_t count, int parameter,
                    uint64_t parameter_stride, uint32_t limit);
 
   // lower_attention.cc
-  ArrayId rotate(const Heads& h, ArrayId x, int heads, const std::string& name, Place place);
-  void rotate_wide(const Heads& h, ArrayId x, ArrayId product, ArrayId out, int head,
+  void rotate(const Heads& h, ArrayId x, ArrayId out, int first, int count, int chain,
+              const std::string& name);
+  void rotate_wide(const Heads& h, ArrayId x, ArrayId out, int first, int count, int chain,
                    const std::string& name);
   struct Query {
-    std::vector<ArrayId> codes;  // by side, [kv head][vector][query head of the group][token]
-    ArrayId scales = -1;         // [query head][token]
+    std::vector<ArrayId> codes;   // by kv head: [kv head][vector][query head of the group][token]
+    std::vector<ArrayId> scales;  // by side that holds operands, [query head][token]
+    ArrayId maxima = -1, inverse = -1;  // of heads of several vectors: [query head][token]
   };
-  Query quantize_queries(const Heads& h, ArrayId queries);
+  Query declare_query(const Heads& h);
+  void quantize_queries(const Heads& h, ArrayId queries, const Query& query, int kv, int chain);
   struct Softmax {
     ArrayId scores = -1, maximum = -1, weights = -1, codes = -1, scales = -1, reciprocal = -1;
   };
@@ -120,13 +183,20 @@ class Lowering {
   void lower_weighted_sum(const Heads& h, const Cache& cache, const Softmax& softmax, int head,
                           ArrayId out);
   int side_of_head(int head) const { return head % static_cast<int>(sides_.size()); }
+  int mxm_of_head(int head) const {
+    const std::vector<int>& mxms = sides_[side_of_head(head)].mxms;
+    return mxms[head / sides_.size() % mxms.size()];
+  }
+  // Where a head's operands are: with a cache in all state homes of a side, on the other one.
+  int operand_side(int head) const {
+    return homes_per_tile(target_) > 1 ? 1 - side_of_head(head) : state_side_;
+  }
+  Place head_place(int head, Place place) const { return on_side(operand_side(head), place); }
+  Place head_codes_place(int head, Place place) const;
 
-  struct Side {
-    int home;               // its first home
-    std::vector<int> mxms;
-  };
+  // `home` counts outward from the VXM.
   Place on_side(int side, Place place) const {
-    place.home += sides_[side].home;
+    place.home = sides_[side].homes[place.home];
     return place;
   }
   Place state(Place place) const { return on_side(state_side_, place); }
@@ -138,8 +208,8 @@ class Lowering {
   const Target& target_;
   EntryShape shape_;
   int lanes_, tokens_;
-  bool resident_;     // weights in MEM
-  bool cache_stays_;  // KV in MEM
+  bool weights_stay_;  // in MEM
+  bool cache_stays_;   // in MEM
   std::vector<Side> sides_;
   int state_side_ = 0;
   LoweredEntry out_;
@@ -153,15 +223,12 @@ class Lowering {
   int next_slice_ = 0;
   std::string layer_;                  // "layers.N." of the section, empty outside of layers
   uint64_t tape_vectors_ = 0;          // of weights and scales, so far
-  struct ResidentBlock {
-    ArrayId tiles = -1, scales = -1;
-    int mxm = 0;
-  };
-  std::vector<std::vector<ResidentBlock>> resident_blocks_;  // [matrix][block]
+  std::vector<ResidentProduct> products_;
+  std::vector<ResidentArrays> resident_;  // of each product
+  std::vector<ArrayId> resident_scales_;  // of each matrix: [block][window]
   std::vector<ArrayId> resident_gains_;
+  int next_sums_ = 0, next_chain_ = 0;
   void receive(ArrayId id);
-  void declare_resident_weights();
-  void load_resident_weights();
   std::vector<Cache> caches_;  // resident: [layer * kv_heads + head]
   void declare_resident_caches();
   void clear_resident_caches();

@@ -24,9 +24,14 @@ class TapePacker {
     if (resident) {
       for (const std::vector<float>& gain : graph_.gains) pack_floats(gain);
       for (const QuantizedMatrix& matrix : graph_.matrices) {
-        for (int block = 0; block < matrix.rows / lanes_; ++block) {
-          pack_scales(matrix, block);
-          pack_tiles(matrix, block);
+        for (int block = 0; block < matrix.rows / lanes_; ++block) pack_scales(matrix, block);
+      }
+      const int units = static_cast<int>(target_.mxm_positions.size());
+      for (const ResidentProduct& product : resident_products(graph_, target_)) {
+        for (int unit = 0; unit < units; ++unit) {
+          for (int home = 0; home < homes_per_tile(target_); ++home) {
+            pack_resident(product, unit, home);
+          }
         }
       }
     } else {
@@ -81,22 +86,46 @@ class TapePacker {
 
   void pack_tiles(const QuantizedMatrix& matrix, int block) {
     const int tiles = matrix.cols / lanes_;
-    const int rows_per_vector = matrix.bits == 8 ? 1 : 2;
-    const int vectors = lanes_ / rows_per_vector;
+    const int vectors = matrix.bits == 8 ? lanes_ : lanes_ / 2;
     std::byte* out = grow(static_cast<size_t>(tiles) * vectors * lanes_);
     if (!out) return;
     for (int tile = 0; tile < tiles; ++tile) {
-      for (int v = 0; v < vectors; ++v, out += lanes_) {
-        const int8_t* low = &matrix.codes[static_cast<size_t>(block * lanes_ + v * rows_per_vector) *
-                                              matrix.cols +
-                                          tile * lanes_];
-        if (rows_per_vector == 1) {
-          std::memcpy(out, low, static_cast<size_t>(lanes_));
-          continue;
-        }
-        const int8_t* high = low + matrix.cols;
-        for (int lane = 0; lane < lanes_; ++lane) {
-          out[lane] = static_cast<std::byte>((low[lane] & 15) | (high[lane] & 15) << 4);
+      for (int v = 0; v < vectors; ++v, out += lanes_) pack_vector(matrix, block, tile, v, out);
+    }
+  }
+
+  // Vector v of a tile: the weights of one output, or of two with 4 bits.
+  void pack_vector(const QuantizedMatrix& matrix, int block, int tile, int v, std::byte* out) const {
+    const int rows_per_vector = matrix.bits == 8 ? 1 : 2;
+    const int8_t* low =
+        &matrix.codes[static_cast<size_t>(block * lanes_ + v * rows_per_vector) * matrix.cols +
+                      tile * lanes_];
+    if (rows_per_vector == 1) {
+      std::memcpy(out, low, static_cast<size_t>(lanes_));
+      return;
+    }
+    const int8_t* high = low + matrix.cols;
+    for (int lane = 0; lane < lanes_; ++lane) {
+      out[lane] = static_cast<std::byte>((low[lane] & 15) | (high[lane] & 15) << 4);
+    }
+  }
+
+  // What one home holds of a matrix unit's tiles: of each load step the vectors of its slices.
+  void pack_resident(const ResidentProduct& product, int unit, int home) {
+    const int units = static_cast<int>(target_.mxm_positions.size());
+    const int streams = target_.mxm_load_streams, width = std::min(4, streams);
+    for (const ResidentUnit& what : windows_of_unit(product, unit, units)) {
+      const ResidentBlock& block = product.blocks[what.block];
+      const QuantizedMatrix& matrix = graph_.matrices[block.matrix];
+      const int steps = load_steps(product, target_), tiles = tiles_of_window(product, what.window);
+      std::byte* out = grow(static_cast<size_t>(tiles) * steps * width * lanes_);
+      if (!out) continue;
+      for (int tile = 0; tile < tiles; ++tile) {
+        for (int step = 0; step < steps; ++step) {
+          for (int i = 0; i < width; ++i, out += lanes_) {
+            pack_vector(matrix, block.block, what.window * product.tiles_per_window + tile,
+                        step * streams + home * width + i, out);
+          }
         }
       }
     }
