@@ -84,7 +84,7 @@ std::vector<Case> cases() {
   add({.hidden = 200, .layers = 1, .heads = 8, .kv_heads = 1, .head_dim = 8, .ffn = 300, .vocab = 130});
   add({.hidden = 48, .layers = 1, .heads = 2, .kv_heads = 2, .head_dim = 64, .ffn = 65, .vocab = 33});
   std::vector<Case> out;
-  for (const char* target : {"sim16", "sim32", "duo16"}) {
+  for (const char* target : {"sim16", "sim32", "duo16", "tsp32"}) {
     for (const LlamaShape& shape : shapes) out.push_back({target, shape});
     out.push_back({target, shapes[1], WeightQuantization::W4});
     out.push_back({target, shapes[5], WeightQuantization::W4});

@@ -24,7 +24,7 @@ TEST_P(ReproducibleTest, WithAnyNumberOfThreads) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Targets, ReproducibleTest, testing::Values("sim16", "sim32", "duo16"),
+INSTANTIATE_TEST_SUITE_P(Targets, ReproducibleTest, testing::Values("sim16", "sim32", "duo16", "tsp32"),
                          [](const auto& info) { return std::string(info.param); });
 
 }  // namespace
