@@ -1,6 +1,8 @@
 // The instruction set of the widest kernels, as an attribute of functions.
 #pragma once
 
+#include <cstdint>
+
 // Clang has no such preference in the attribute and takes 512 bits from the intrinsics.
 #if defined(__clang__)
 #define PIANOLA_AVX512 gnu::target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")
@@ -13,6 +15,9 @@ namespace pianola {
 
 struct Program;
 struct Product;
+struct VxmBatch;
+void vxm_avx512(Program& program, const VxmBatch& batch, const uint32_t* registers,
+                int vxm_accumulators);
 void product_avx512(Program& program, const Product& product, int vxm_accumulators);
 
 }  // namespace pianola

@@ -7,6 +7,7 @@ namespace pianola {
 namespace {
 
 constexpr int kVxmBatchLanes = 512;  // lanes of one batch, at least one pass
+constexpr int64_t kMostStride = int64_t{1} << 31;  // of a tile that is used where it lies
 constexpr uint64_t kNever = std::numeric_limits<uint64_t>::max();
 
 void add_operation(Program& program, std::vector<uint64_t>& times, OperationKind kind, size_t first,
@@ -29,9 +30,10 @@ void add_product(Program& program, std::vector<uint64_t>& times, uint32_t number
 // Int8 tiles are used where they lie; others are unpacked, once for runs that follow each other.
 void place_tile(Program& program, const LiftedTile& tile, bool is_new, MacRun& run) {
   const int lanes = program.lanes;
-  if (tile.regular && tile.source.format == MxmLoadFormat::Int8) {
+  if (tile.regular && tile.source.spread == 1 && tile.source.stride >= 0 &&
+      tile.source.stride < kMostStride && tile.source.format == MxmLoadFormat::Int8) {
     run.weights = reinterpret_cast<const int8_t*>(tile.source.rows);
-    run.stride = tile.source.stride;
+    run.stride = static_cast<uint32_t>(tile.source.stride);
     return;
   }
   run.weights = reinterpret_cast<const int8_t*>(program.tiles.data) +
@@ -43,7 +45,7 @@ void place_tile(Program& program, const LiftedTile& tile, bool is_new, MacRun& r
   const int per_byte = 8 / weight_bits(tile.source.format);
   run.first_row = program.tile_rows.size();
   for (int r = 0; r < lanes; ++r) {
-    const uint8_t* from = tile.source.rows + static_cast<size_t>(r / per_byte) * tile.source.stride;
+    const uint8_t* from = tile.source.row(static_cast<uint32_t>(r / per_byte));
     program.tile_rows.push_back({reinterpret_cast<uintptr_t>(from), tile.source.format,
                                  tile.source.orientation, static_cast<uint8_t>(r % per_byte)});
   }

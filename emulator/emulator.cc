@@ -5,6 +5,7 @@
 #include <cstring>
 #include <string>
 
+#include "emulator/copy_vector.h"
 #include "isa/arithmetic_fast.h"
 
 namespace pianola {
@@ -22,14 +23,8 @@ Registers machine_registers(const LaunchRequest& request) {
 }
 
 void copy_vectors(const CopyStep* steps, uint32_t count, int lanes) {
-  if (lanes == 16) {
-    for (uint32_t i = 0; i < count; ++i) {
-      std::memcpy(bytes_at(steps[i].to), bytes_at(steps[i].from), 16);
-    }
-    return;
-  }
   for (uint32_t i = 0; i < count; ++i) {
-    std::memcpy(bytes_at(steps[i].to), bytes_at(steps[i].from), lanes);
+    copy_vector(bytes_at(steps[i].to), bytes_at(steps[i].from), lanes);
   }
 }
 
@@ -39,7 +34,7 @@ bool write_row(const MemoryStep& step, const Registers& registers, int words, in
   const int64_t address = int64_t{step.address} + (row >> step.rows);
   if (row < 0 || address >= words) return false;
   if ((row & ((1 << step.rows) - 1)) != step.turn) return true;
-  std::memcpy(step.slice + address * lanes, bytes_at(step.vector), lanes);
+  copy_vector(step.slice + address * lanes, bytes_at(step.vector), lanes);
   return true;
 }
 
@@ -66,9 +61,9 @@ bool access_memory(OperationKind kind, const MemoryStep& step, const Registers& 
   if (kind == OperationKind::WriteLane) {
     word[lane] = bytes_at(step.vector)[lane];
   } else if (kind == OperationKind::Write) {
-    std::memcpy(word, bytes_at(step.vector), lanes);
+    copy_vector(word, bytes_at(step.vector), lanes);
   } else {
-    std::memcpy(bytes_at(step.vector), word, lanes);
+    copy_vector(bytes_at(step.vector), word, lanes);
   }
   return true;
 }
@@ -78,7 +73,7 @@ bool receive_vector(const SegmentStep& step, std::span<const uint32_t> registers
   const uint64_t vector =
       step.vector + uint64_t{std::min(value, step.limit)} * step.parameter_stride;
   if (vector >= step.region_vectors) return false;
-  std::memcpy(bytes_at(step.to), step.region + vector * lanes, lanes);
+  copy_vector(bytes_at(step.to), step.region + vector * lanes, lanes);
   return true;
 }
 
@@ -137,7 +132,6 @@ Emulator::Emulator(const Kernels* kernels, bool fuse)
 Status Emulator::load(const Roll& roll, uint64_t poison) {
   programs_.clear();
   roll_ = &roll;
-  packed_ = std::make_unique<PackedWeights>(roll.target.lanes);
   const Target& target = roll.target;
   const size_t slice_bytes = static_cast<size_t>(target.words_per_slice) * target.lanes;
   memory_.resize(slice_bytes * target.slices());
@@ -147,6 +141,7 @@ Status Emulator::load(const Roll& roll, uint64_t poison) {
           static_cast<uint8_t>(poison_byte(poison, 0x4d454d + slice, i));
     }
   }
+  packed_ = std::make_unique<PackedWeights>(target.lanes, memory_);
   kv_.resize(roll.metadata.kv_vectors * target.lanes);
   for (size_t i = 0; i < kv_.size(); ++i) kv_[i] = poison_byte(poison, 0x4b56, i);
   programs_.resize(roll.metadata.entries.size());
@@ -160,6 +155,7 @@ LiftMemory Emulator::lift_memory() {
   for (int slice = 0; slice < target.slices(); ++slice) {
     memory.slices.push_back(memory_.data() + slice * slice_bytes);
   }
+  memory.mem = memory_;
   memory.kv = kv_.data();
   memory.packed = packed_.get();
   return memory;
@@ -222,7 +218,13 @@ Result<LaunchResult> Emulator::play(const Entry& entry, Program& program,
   if (!request.host_input.empty()) {
     std::memcpy(program.host_input.data, request.host_input.data(), request.host_input.size());
   }
+  if (!program.products.empty()) packed_->refresh();
   TRY_STATUS(run_operations(program, request));
+  if (program.stretches_seen != packed_->stretches_packed()) {
+    program.stretches_seen = packed_->stretches_packed();
+    program.changes_weights = packed_->reads(program.written_words);
+  }
+  if (program.changes_weights) packed_->outdate();
   const size_t lanes = static_cast<size_t>(program.lanes);
   if (events != nullptr) {
     events->reserve(program.drives.size());

@@ -47,10 +47,8 @@ bool uses_accumulator(const VxmInstruction& x) {
 
 class Fuser {
  public:
-  Fuser(const Roll& roll, LiftedSteps& steps, PackedWeights& packed, Program& program)
-      : data_(reinterpret_cast<const uint8_t*>(roll.data.data())), data_size_(roll.data.size()),
-        steps_(steps), packed_(packed), program_(program),
-        lanes_(static_cast<size_t>(program.lanes)) {}
+  Fuser(const IsConstant& is_constant, LiftedSteps& steps, PackedWeights& packed, Program& program)
+      : is_constant_(is_constant), steps_(steps), packed_(packed), program_(program) {}
 
   void run() {
     for (size_t m = 0; m < steps_.mxms.size(); ++m) find_sums(static_cast<uint32_t>(m));
@@ -73,17 +71,6 @@ class Fuser {
     uint64_t first_drive = ~uint64_t{0};
     void clear() { *this = {}; }
   };
-
-  bool in_data(const uint8_t* address, size_t size) const {
-    return address >= data_ && size <= data_size_ &&
-           static_cast<size_t>(address - data_) <= data_size_ - size;
-  }
-
-  bool packable(const LiftedTile& tile) const {
-    if (!tile.regular) return false;
-    const size_t rows = lanes_ * static_cast<size_t>(weight_bits(tile.source.format)) / 8;
-    return in_data(tile.source.rows, (rows - 1) * tile.source.stride + lanes_);
-  }
 
   // ---- Sums ----
 
@@ -126,7 +113,7 @@ class Fuser {
     const MxmLoadFormat format = mxm.tiles[mxm.steps[steps[0]].tile].source.format;
     sum.fusable = steps.size() <= kMostTiles && std::ranges::all_of(steps, [&](uint32_t i) {
       const LiftedTile& tile = mxm.tiles[mxm.steps[i].tile];
-      return packable(tile) && tile.source.format == format;
+      return tile.constant && tile.source.format == format;
     });
     const uint64_t vector = last.out[0] & ~kVectorBit;
     for (int b = 0; b < 4; ++b) {
@@ -159,7 +146,7 @@ class Fuser {
     }
     const Place* y = x + control.x_count;
     for (int b = 0; b < 2; ++b) {
-      if (!is_in_place(y[b]) || !in_data(reinterpret_cast<const uint8_t*>(y[b]), lanes_)) return kNone;
+      if (!is_in_place(y[b]) || !is_constant_(reinterpret_cast<const uint8_t*>(y[b]))) return kNone;
     }
     return sums_[sum_of_[vector]].fusable ? sum_of_[vector] : kNone;
   }
@@ -356,12 +343,10 @@ class Fuser {
     return first_input_;
   }
 
-  const uint8_t* data_;
-  size_t data_size_;
+  const IsConstant& is_constant_;
   LiftedSteps& steps_;
   PackedWeights& packed_;
   Program& program_;
-  const size_t lanes_;
   std::vector<Sum> sums_;
   std::vector<uint32_t> sum_steps_;  // into the steps of the sum's MXM
   std::vector<uint32_t> sum_of_;     // by the first vector that it drives
@@ -373,9 +358,10 @@ class Fuser {
 
 }  // namespace
 
-void fuse_products(const Roll& roll, LiftedSteps& steps, PackedWeights& packed, Program& program) {
+void fuse_products(const IsConstant& is_constant, LiftedSteps& steps, PackedWeights& packed,
+                   Program& program) {
   if (program.lanes % 16 != 0) return;
-  Fuser(roll, steps, packed, program).run();
+  Fuser(is_constant, steps, packed, program).run();
 }
 
 }  // namespace pianola

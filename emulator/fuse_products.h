@@ -10,8 +10,11 @@
 // Why that is the same: a column is played at the issue of its last pass, when all that it reads was
 // driven and nothing yet reads what it drives; between its first and last pass nobody else uses its
 // accumulator; nobody but its terms sees its sums, and the MXM accumulator is cleared before it is used
-// again. Tiles and weight scales lie in the data tape, which never changes.
+// again. Tiles and weight scales lie where this entry changes nothing: in the data tape, or in words of
+// MEM that it does not write.
 #pragma once
+
+#include <functional>
 
 #include "emulator/lift.h"
 #include "emulator/lifted_steps.h"
@@ -21,6 +24,9 @@ namespace pianola {
 
 // Marks the passes and multiplications of `steps` that are fused and fills the products of `program`.
 // Passes of each chain must be in the order of their keys, and every control used.
-void fuse_products(const Roll& roll, LiftedSteps& steps, PackedWeights& packed, Program& program);
+// is_constant: whether a vector in place can be changed by other entries at most.
+using IsConstant = std::function<bool(const uint8_t* vector)>;
+void fuse_products(const IsConstant& is_constant, LiftedSteps& steps, PackedWeights& packed,
+                   Program& program);
 
 }  // namespace pianola

@@ -18,12 +18,15 @@ void gather_input(Program& program, ProductInput& input) {
     int32_t* corrections = input.corrections + size_t{w} * input.columns;
     std::memset(corrections, 0, input.columns * sizeof(int32_t));
     for (uint32_t tile = 0; tile < counts[w]; ++tile) {
-      for (uint32_t column = 0; column < input.columns; ++column, codes += lanes) {
-        std::memcpy(codes, bytes_at(*places++), lanes);
+      for (uint32_t column = 0; column < input.columns; ++column) {
+        const uint8_t* from = bytes_at(*places++);
+        int8_t* to = codes + size_t{column} * 4;
+        for (size_t i = 0; i < lanes; i += 4) std::memcpy(to + i * input.columns, from + i, 4);
         int32_t sum = 0;
-        for (size_t i = 0; i < lanes; ++i) sum += codes[i];
+        for (size_t i = 0; i < lanes; ++i) sum += static_cast<int8_t>(from[i]);
         corrections[column] -= input.offset * sum;
       }
+      codes += lanes * input.columns;
     }
   }
   uint32_t differences = 0;

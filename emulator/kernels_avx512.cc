@@ -14,59 +14,9 @@
 
 #include "emulator/avx512.h"
 #include "emulator/mac_kernel.h"
-#include "emulator/vxm_kernel.h"
-
 
 namespace pianola {
 namespace {
-
-// 32-bit values from four planes of bytes and back, for the passes of a batch.
-struct Planes {
-  static constexpr bool kOwn = true;
-
-  [[PIANOLA_AVX512]] static void load(const Place* places, int step, int passes, int lanes,
-                                      uint32_t* out) {
-    for (int p = 0; p < passes; ++p, places += step, out += lanes) {
-      for (int i = 0; i < lanes; i += 16) {
-        const auto plane = [&](int b) __attribute__((always_inline)) {
-          return _mm_loadu_si128(reinterpret_cast<const __m128i*>(places[b] + i));
-        };
-        const __m128i a = plane(0), b = plane(1), c = plane(2), d = plane(3);
-        const __m512i low = _mm512_or_si512(_mm512_cvtepu8_epi32(a),
-                                            _mm512_slli_epi32(_mm512_cvtepu8_epi32(b), 8));
-        const __m512i high = _mm512_or_si512(_mm512_slli_epi32(_mm512_cvtepu8_epi32(c), 16),
-                                             _mm512_slli_epi32(_mm512_cvtepu8_epi32(d), 24));
-        _mm512_storeu_si512(out + i, _mm512_or_si512(low, high));
-      }
-    }
-  }
-
-  [[PIANOLA_AVX512]] static void store(const VxmPass* pass, const Place* places, int step,
-                                       int passes, int lanes, const uint32_t* values) {
-    const __m512i bytes = _mm512_broadcast_i32x4(
-        _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
-    const __m512i words = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-    for (int p = 0; p < passes; ++p, places += step, values += lanes) {
-      if (!pass[p].drives) continue;
-      for (int i = 0; i < lanes; i += 16) {
-        const __m512i planes = _mm512_permutexvar_epi32(
-            words, _mm512_shuffle_epi8(_mm512_loadu_si512(values + i), bytes));
-        const auto put = [&](int b, __m128i plane) __attribute__((always_inline)) {
-          if (places[b] != 0) _mm_storeu_si128(reinterpret_cast<__m128i*>(places[b] + i), plane);
-        };
-        put(0, _mm512_castsi512_si128(planes));
-        put(1, _mm512_extracti32x4_epi32(planes, 1));
-        put(2, _mm512_extracti32x4_epi32(planes, 2));
-        put(3, _mm512_extracti32x4_epi32(planes, 3));
-      }
-    }
-  }
-};
-
-[[PIANOLA_AVX512]] void vxm(Program& program, const VxmBatch& batch, const uint32_t* registers,
-                            int accumulators) {
-  vxm_kernel::run_any<Planes>(program, batch, registers, accumulators);
-}
 
 // Four rows of 16 bytes.
 [[PIANOLA_AVX512]] inline __m512i load_rows(const int8_t* row, size_t stride) {
@@ -184,7 +134,7 @@ struct Block {
 
 }  // namespace
 
-const Kernels kAvx512Kernels{"avx512", vxm, mac, product_avx512};
+const Kernels kAvx512Kernels{"avx512", vxm_avx512, mac, product_avx512};
 
 }  // namespace pianola
 #endif

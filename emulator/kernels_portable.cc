@@ -1,3 +1,4 @@
+#include "emulator/copy_vector.h"
 #include "emulator/kernels.h"
 #include "emulator/mac_kernel.h"
 #include "emulator/product_kernel.h"
@@ -48,7 +49,7 @@ void unpack_tile(Program& program, const MacRun& run) {
     int8_t* to = across ? tile + r : tile + static_cast<size_t>(r) * lanes;
     const int step = across ? lanes : 1;
     if (step == 1 && row.format == MxmLoadFormat::Int8) {
-      for (int i = 0; i < lanes; ++i) to[i] = static_cast<int8_t>(from[i]);
+      copy_vector(to, from, lanes);
     } else if (step == 1 && row.format == MxmLoadFormat::Int4) {
       const int shift = 4 - 4 * row.index;
       for (int i = 0; i < lanes; ++i) {

@@ -16,7 +16,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "emulator/device.h"
@@ -119,7 +121,7 @@ struct ProductInput {
   int32_t offset = 0;         // of the packed weights
   uint32_t slot = 0;
   // Gathered:
-  int8_t* codes = nullptr;         // [tile][column][lane]
+  int8_t* codes = nullptr;         // [tile][group of 4 lanes][column][4]
   int32_t* corrections = nullptr;  // [window][column]: - offset * sum of the codes
   float* scales = nullptr;         // [window][column][lane]
   float* first_lanes = nullptr;    // [window][column]: lane 0 of the scales
@@ -195,6 +197,12 @@ struct Program {
   Buffer arena, host_input, host_output, kv_output, transpose, tiles, mxm_accumulators,
       vxm_accumulators, product_buffers;
   uint64_t host_sent = 0, kv_sent = 0;  // vectors
+  // Words of MEM that a launch may write: the first, counted through all slices, and the one after the
+  // last.
+  std::vector<std::pair<uint64_t, uint64_t>> written_words;
+  // Whether packed weights read such words, as of so many packed stretches.
+  bool changes_weights = false;
+  size_t stretches_seen = 0;
   size_t vector_stride = 0;  // bytes between vectors of the arena
 };
 
@@ -206,6 +214,7 @@ struct LiftOptions {
 // Memories that a program points into.
 struct LiftMemory {
   std::vector<uint8_t*> slices;
+  std::span<const uint8_t> mem;  // all of them, one after the other
   std::byte* kv = nullptr;
   PackedWeights* packed = nullptr;  // null: nothing is fused
 };

@@ -12,9 +12,13 @@ target_sources(pianola_emulator PRIVATE
   late_places.cc
   lay_out_program.cc
   lift.cc
+  lift_memory.cc
+  lift_ports.cc
+  lift_units.cc
   memory_contents.cc
   packed_weights.cc
   product_avx2.cc
   product_avx512.cc
   schedule_issues.cc
+  vxm_avx512.cc
 )

@@ -31,6 +31,7 @@ struct LiftedChain {
 struct LiftedTile {
   TileSource source;        // if regular
   bool regular = false;     // rows at fixed distances, of one format and orientation
+  bool constant = false;    // and in memory that this entry does not change
   bool input_orientation = false;
   uint64_t first_row = 0;   // else: into Program::tile_rows
 };

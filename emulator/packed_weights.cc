@@ -33,6 +33,9 @@ int8_t weight_of(uint8_t byte, MxmLoadFormat format, int index) {
 
 }  // namespace
 
+PackedWeights::PackedWeights(int lanes, std::span<const uint8_t> memory)
+    : lanes_(lanes), memory_(memory), reads_(memory.size() / static_cast<size_t>(lanes)) {}
+
 void PackedWeights::Free::operator()(uint8_t* bytes) const { std::free(bytes); }
 
 uint8_t* PackedWeights::allocate(size_t size) {
@@ -55,17 +58,19 @@ uint8_t* PackedWeights::allocate(size_t size) {
   return begin;
 }
 
-void PackedWeights::pack_tile(const TileSource& tile, uint8_t* to) {
+// Strips of the tile go to `to` and every `strip_stride` bytes from there.
+void PackedWeights::pack_tile(const TileSource& tile, uint8_t* to, size_t strip_stride) {
   const int lanes = lanes_, bits = weight_bits(tile.format), per_byte = 8 / bits;
   const int offset = weight_offset(tile.format);
   if (tile.format == MxmLoadFormat::Int8 && tile.orientation == MxmLoadOrientation::Output) {
-    for (int strip = 0; strip < lanes; strip += 16) {
+    for (int strip = 0; strip < lanes; strip += 16, to += strip_stride) {
+      uint8_t* at = to;
       for (int k = 0; k < lanes; k += 4) {
-        for (int o = 0; o < 16; ++o, to += 4) {
+        for (int o = 0; o < 16; ++o, at += 4) {
           uint32_t four = 0;
-          std::memcpy(&four, tile.rows + static_cast<size_t>(strip + o) * tile.stride + k, 4);
+          std::memcpy(&four, tile.row(static_cast<uint32_t>(strip + o)) + k, 4);
           four ^= 0x80808080u;
-          std::memcpy(to, &four, 4);
+          std::memcpy(at, &four, 4);
         }
       }
     }
@@ -74,21 +79,65 @@ void PackedWeights::pack_tile(const TileSource& tile, uint8_t* to) {
   codes_.resize(static_cast<size_t>(lanes) * lanes);
   const bool outputs = tile.orientation == MxmLoadOrientation::Output;
   for (int r = 0; r < lanes; ++r) {
-    const uint8_t* row = tile.rows + static_cast<size_t>(r / per_byte) * tile.stride;
+    const uint8_t* row = tile.row(static_cast<uint32_t>(r / per_byte));
     for (int i = 0; i < lanes; ++i) {
       const int8_t weight = weight_of(row[i], tile.format, r % per_byte);
       codes_[outputs ? r * lanes + i : i * lanes + r] = static_cast<int8_t>(weight + offset);
     }
   }
-  for (int strip = 0; strip < lanes; strip += 16) {
-    for (int k = 0; k < lanes; k += 4 * per_byte, to += 64) {
+  for (int strip = 0; strip < lanes; strip += 16, to += strip_stride) {
+    uint8_t* at = to;
+    for (int k = 0; k < lanes; k += 4 * per_byte, at += 64) {
       for (int i = 0; i < 64; ++i) {
         unsigned byte = 0;
         for (int w = 0; w < per_byte; ++w) {
           const auto code = static_cast<uint8_t>(codes_[(strip + i / 4) * lanes + k + 4 * w + i % 4]);
           byte |= static_cast<unsigned>(code) << (bits * w);
         }
-        to[i] = static_cast<uint8_t>(byte);
+        at[i] = static_cast<uint8_t>(byte);
+      }
+    }
+  }
+}
+
+// False: the vector is not in the memory.
+bool PackedWeights::note_word(const uint8_t* vector) {
+  if (vector < memory_.data() || vector >= memory_.data() + memory_.size()) return false;
+  reads_[static_cast<size_t>(vector - memory_.data()) / static_cast<size_t>(lanes_)] = true;
+  return true;
+}
+
+bool PackedWeights::reads(std::span<const std::pair<uint64_t, uint64_t>> words) const {
+  for (const auto& [first, last] : words) {
+    for (uint64_t word = first; word < std::min<uint64_t>(last, reads_.size()); ++word) {
+      if (reads_[word]) return true;
+    }
+  }
+  return false;
+}
+
+void PackedWeights::refresh() {
+  if (!outdated_) return;
+  outdated_ = false;
+  for (const auto& [source, stretches] : stretches_) {
+    for (const Stretch& stretch : stretches) {
+      if (stretch.changes) pack(stretch);
+    }
+  }
+}
+
+void PackedWeights::pack(const Stretch& stretch) {
+  const size_t tile_size = tile_bytes(stretch.tiles[0].format), tiles = stretch.tiles.size();
+  const size_t part = tile_size * 16 / static_cast<size_t>(lanes_);
+  for (size_t i = 0; i < tiles; ++i) {
+    pack_tile(stretch.tiles[i], stretch.packed + i * part, tiles * part);
+  }
+  uint8_t* to = stretch.packed + tiles * tile_size;
+  for (int strip = 0; strip < lanes_; strip += 16) {
+    for (const ScaleSource& scale : stretch.scales) {
+      for (int i = strip; i < strip + 16; ++i, to += 2) {
+        to[0] = scale.low[i];
+        to[1] = scale.high[i];
       }
     }
   }
@@ -105,19 +154,18 @@ const uint8_t* PackedWeights::stretch(std::span<const TileSource> tiles,
   }
   const size_t tile_size = tile_bytes(tiles[0].format);
   const size_t scales_size = static_cast<size_t>(lanes_) * 2;
-  Stretch stretch{{tiles.begin(), tiles.end()}, {scales.begin(), scales.end()}, nullptr};
+  Stretch stretch{{tiles.begin(), tiles.end()}, {scales.begin(), scales.end()}, nullptr, false};
   stretch.packed = allocate(tiles.size() * tile_size + scales.size() * scales_size);
-  uint8_t* to = stretch.packed;
+  const auto rows = static_cast<uint32_t>(lanes_ * weight_bits(tiles[0].format) / 8);
   for (const TileSource& tile : tiles) {
-    pack_tile(tile, to);
-    to += tile_size;
+    for (uint32_t r = 0; r < rows; ++r) stretch.changes |= note_word(tile.row(r));
   }
   for (const ScaleSource& scale : scales) {
-    for (int i = 0; i < lanes_; ++i, to += 2) {
-      to[0] = scale.low[i];
-      to[1] = scale.high[i];
-    }
+    stretch.changes |= note_word(scale.low);
+    stretch.changes |= note_word(scale.high);
   }
+  pack(stretch);
+  ++packed_;
   candidates.push_back(std::move(stretch));
   return candidates.back().packed;
 }

@@ -1,12 +1,12 @@
-// Weight tiles of the data tape in the order and layout in which native kernels read them, packed once
-// for all entries that use them. A stretch is what one block of outputs needs: its tiles in the
-// order of use, then its weight scales.
+// Weight tiles in the order and layout in which native kernels read them, packed once for all entries
+// that use them. A stretch is what one block of outputs needs, cut into strips of 16 outputs: for each
+// strip its part of the tiles in the order of use, so that a kernel reads on and on; then, again by
+// strips, 16 weight scales of each window, as IEEE halves.
 //
-// A tile is cut into strips of 16 outputs and groups of 4 inputs: 64 codes, output major, so that a
-// 32-bit lane of a register of 16 holds four weights of one output. Codes are weight + offset, so
-// unsigned: 8 bits wide with offset 128, 4 bits with 8, 2 bits with 1. Narrow codes share bytes: byte i
-// of a piece of 64 holds codes i of 2 (4) groups that follow each other, the first in the low bits.
-// Scales are IEEE halves, lane by lane, `lanes` for each window.
+// A tile's part of a strip is cut into groups of 4 inputs: 64 codes, output major, so that a 32-bit
+// lane of a register of 16 holds four weights of one output. Codes are weight + offset, so unsigned:
+// 8 bits wide with offset 128, 4 bits with 8, 2 bits with 1. Narrow codes share bytes: byte i of a piece
+// of 64 holds codes i of 2 (4) groups that follow each other, the first in the low bits.
 #pragma once
 
 #include <cstddef>
@@ -14,16 +14,25 @@
 #include <map>
 #include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "isa/instructions.h"
 
 namespace pianola {
 
-// A tile whose rows lie `stride` bytes apart: 8 / weight bits tile vectors in each.
+// A tile whose rows lie `stride` bytes apart, in `spread` places in turn that lie `turn` bytes apart
+// (slices of MEM); 8 / weight bits tile vectors in each row.
 struct TileSource {
   const uint8_t* rows = nullptr;
-  uint32_t stride = 0;
+  int64_t stride = 0;
+  uint32_t spread = 1;
+  int64_t turn = 0;
+  const uint8_t* row(uint32_t number) const {
+    const int64_t offset = number % spread * turn + number / spread * stride;
+    return reinterpret_cast<const uint8_t*>(reinterpret_cast<uintptr_t>(rows) +
+                                            static_cast<uintptr_t>(offset));
+  }
   MxmLoadFormat format = MxmLoadFormat::Int8;
   MxmLoadOrientation orientation = MxmLoadOrientation::Output;
   friend auto operator<=>(const TileSource&, const TileSource&) = default;
@@ -42,8 +51,9 @@ inline int weight_offset(MxmLoadFormat format) {
 
 class PackedWeights {
  public:
-  // `lanes` must be a multiple of 16.
-  explicit PackedWeights(int lanes) : lanes_(lanes) {}
+  // `lanes` must be a multiple of 16. Of what stretches are packed from, only `memory` ever changes, and
+  // only by what refresh() is told of.
+  explicit PackedWeights(int lanes, std::span<const uint8_t> memory = {});
   // The stretch of these tiles, all of one format, and scales; packs it when it is new. Null: the
   // tiles can not be packed.
   const uint8_t* stretch(std::span<const TileSource> tiles, std::span<const ScaleSource> scales);
@@ -52,20 +62,35 @@ class PackedWeights {
   }
   size_t size_bytes() const { return size_; }
 
+  // True if a stretch was packed from one of these words of the memory: pairs of the first word and
+  // the one after the last.
+  bool reads(std::span<const std::pair<uint64_t, uint64_t>> words) const;
+  // Grows with every stretch that is packed, so with what reads() may say.
+  size_t stretches_packed() const { return packed_; }
+  // Words that stretches read have changed; refresh() packs those stretches again.
+  void outdate() { outdated_ = true; }
+  void refresh();
+
  private:
   struct Stretch {
     std::vector<TileSource> tiles;
     std::vector<ScaleSource> scales;
     uint8_t* packed = nullptr;
+    bool changes = false;  // packed from memory
   };
   struct Free {
     void operator()(uint8_t* bytes) const;
   };
   uint8_t* allocate(size_t size);
-  void pack_tile(const TileSource& tile, uint8_t* to);
+  void pack(const Stretch& stretch);
+  void pack_tile(const TileSource& tile, uint8_t* to, size_t strip_stride);
+  bool note_word(const uint8_t* vector);
 
   int lanes_;
-  size_t size_ = 0, room_ = 0;
+  std::span<const uint8_t> memory_;
+  std::vector<bool> reads_;  // by word of the memory
+  bool outdated_ = false;
+  size_t packed_ = 0, size_ = 0, room_ = 0;
   uint8_t* next_ = nullptr;
   std::vector<std::unique_ptr<uint8_t[], Free>> chunks_;
   std::map<TileSource, std::vector<Stretch>> stretches_;  // by their first tiles

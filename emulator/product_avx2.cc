@@ -40,18 +40,16 @@ template <int kBits>
   return _mm256_and_si256(g == 0 ? piece : _mm256_srli_epi16(piece, kBits * g), mask);
 }
 
+// One piece; step: bytes from one group of inputs to the next.
 template <int kBits>
-[[PIANOLA_AVX2]] inline Sums multiply_strip(const uint8_t* strip, int lanes, const int8_t* x,
+[[PIANOLA_AVX2]] inline Sums multiply_piece(const uint8_t* piece, size_t step, const int8_t* x,
                                             Sums sums) {
-  constexpr int kPerByte = 8 / kBits;
-  for (int k = 0; k < lanes; strip += 64) {
-    const __m256i low = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(strip));
-    const __m256i high = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(strip + 32));
-    for (int g = 0; g < kPerByte; ++g, k += 4) {
-      const __m256i even = pair(x[k], x[k + 2]), odd = pair(x[k + 1], x[k + 3]);
-      sums.low = multiply_eight(sums.low, codes_of<kBits>(low, g), even, odd);
-      sums.high = multiply_eight(sums.high, codes_of<kBits>(high, g), even, odd);
-    }
+  const __m256i low = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(piece));
+  const __m256i high = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(piece + 32));
+  for (int g = 0; g < 8 / kBits; ++g, x += step) {
+    const __m256i even = pair(x[0], x[2]), odd = pair(x[1], x[3]);
+    sums.low = multiply_eight(sums.low, codes_of<kBits>(low, g), even, odd);
+    sums.high = multiply_eight(sums.high, codes_of<kBits>(high, g), even, odd);
   }
   return sums;
 }
@@ -101,8 +99,9 @@ template <int kBits>
   const ProductInput& input = program.product_inputs[product.input];
   const uint16_t* counts = program.product_counts.data() + input.first_count;
   const int lanes = program.lanes;
-  const size_t strip_bytes = static_cast<size_t>(lanes) * kStrip * kBits / 8;
-  const size_t tile_bytes = strip_bytes * lanes / kStrip;
+  constexpr int kGroups = 8 / kBits;  // of a piece
+  const size_t pieces = static_cast<size_t>(lanes) / 4 / kGroups;  // of a tile's part of a strip
+  const size_t step = size_t{input.columns} * 4;
   uint32_t* file = reinterpret_cast<uint32_t*>(program.vxm_accumulators.data) +
                    static_cast<size_t>(product.chain) * accumulators * lanes;
   for (uint32_t c = 0; c < input.columns; ++c) {
@@ -110,18 +109,17 @@ template <int kBits>
     uint32_t* accumulator = file + static_cast<size_t>(column.accumulator) * lanes;
     for (int first = 0; first < lanes; first += kStrip) {
       __m256 low = load_initial(column, first), high = load_initial(column, first + 8);
-      const uint8_t* strip = product.tiles + first / kStrip * strip_bytes;
-      const int8_t* x = input.codes + size_t{c} * lanes;
-      for (uint32_t w = 0; w < input.windows; ++w) {
+      const size_t strip = static_cast<size_t>(first / kStrip);
+      const uint8_t* piece = product.tiles + strip * input.tiles * pieces * 64;
+      const uint8_t* halves = product.weight_scales + strip * input.windows * kStrip * 2;
+      const int8_t* x = input.codes + size_t{c} * 4;
+      for (uint32_t w = 0; w < input.windows; ++w, halves += kStrip * 2) {
         const size_t term = size_t{w} * input.columns + c;
         const __m256i correction = _mm256_set1_epi32(input.corrections[term]);
         Sums sums{correction, correction};
-        for (uint32_t i = 0; i < counts[w]; ++i) {
-          sums = multiply_strip<kBits>(strip, lanes, x, sums);
-          strip += tile_bytes;
-          x += size_t{input.columns} * lanes;
+        for (size_t i = counts[w] * pieces; i > 0; --i, piece += 64, x += kGroups * step) {
+          sums = multiply_piece<kBits>(piece, step, x, sums);
         }
-        const uint8_t* halves = product.weight_scales + (size_t{w} * lanes + first) * 2;
         const float* scales = input.scales + term * lanes + first;
         low = add_term(low, sums.low, halves, scales);
         high = add_term(high, sums.high, halves + 16, scales + 8);

@@ -8,8 +8,9 @@
 #pragma GCC diagnostic ignored "-Wuninitialized"
 #include <immintrin.h>
 
-#include <algorithm>
+#include <array>
 #include <cstring>
+#include <utility>
 
 #include "emulator/lift.h"
 
@@ -17,7 +18,8 @@ namespace pianola {
 namespace {
 
 constexpr int kStrip = 16;
-constexpr uint32_t kMostColumns = 64;  // whose sums are held at a time
+constexpr uint32_t kMostColumns = 12;  // whose sums and accumulators registers hold
+constexpr size_t kAhead = 4096;        // bytes from where weights are used to where they are fetched
 
 struct View {
   const ProductInput* input;
@@ -69,19 +71,6 @@ template <int kBits>
   return _mm512_and_si512(g == 0 ? piece : _mm512_srli_epi16(piece, kBits * g), mask);
 }
 
-template <int kBits>
-[[PIANOLA_AVX512]] inline __m512i multiply_strip(const uint8_t* strip, int lanes, const int8_t* x,
-                                                 __m512i sums) {
-  constexpr int kPerByte = 8 / kBits;
-  for (int k = 0; k < lanes; strip += 64) {
-    const __m512i piece = _mm512_loadu_si512(strip);
-    for (int g = 0; g < kPerByte; ++g, k += 4) {
-      sums = _mm512_dpbusd_epi32(sums, codes_of<kBits>(piece, g), inputs_at(x + k));
-    }
-  }
-  return sums;
-}
-
 [[PIANOLA_AVX512]] inline __m512 term_of(__m512i sums, __m512 weight_scales, __m512 scales) {
   return _mm512_mul_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(sums), weight_scales), scales);
 }
@@ -90,143 +79,75 @@ template <int kBits>
   return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(halves)));
 }
 
-[[PIANOLA_AVX512]] inline __m512 scales_at(const ProductInput& input, size_t term, int lanes,
-                                           int first) {
-  return input.uniform ? _mm512_set1_ps(input.first_lanes[term])
-                       : _mm512_loadu_ps(input.scales + term * lanes + first);
-}
-
-// One column: the weights pass once, in order. kLanes 0: any number.
-template <int kBits, int kLanes>
-[[PIANOLA_AVX512]] void run_column(const View& view, const Product& product) {
+// One strip of kColumns columns from `first_column` on: the weights pass once, in order, and sums and
+// accumulators stay in registers. uniform: all lanes of each scale are equal.
+template <int kBits, bool kUniform, uint32_t kColumns>
+[[PIANOLA_AVX512]] void run_columns(const View& view, const Product& product, int strip,
+                                    uint32_t first_column) {
+  constexpr int kGroups = 8 / kBits;      // of a piece
+  constexpr int kTogether = 4 / kGroups;  // pieces of 16 inputs
   const ProductInput& input = *view.input;
-  const int lanes = kLanes != 0 ? kLanes : view.lanes;
-  constexpr int kStrips = kLanes != 0 ? kLanes / kStrip : 1;  // together
-  const size_t strip_bytes = static_cast<size_t>(lanes) * kStrip * kBits / 8;
-  const size_t tile_bytes = strip_bytes * (lanes / kStrip);
-  for (int first = 0; first < lanes; first += kStrips * kStrip) {
-    __m512 acc[kStrips];
-    for (int s = 0; s < kStrips; ++s) {
-      acc[s] = load_initial(view.columns[0], first + s * kStrip);
+  const ProductColumn* columns = view.columns + first_column;
+  const int first = strip * kStrip;
+  const size_t pieces = static_cast<size_t>(view.lanes) / 4 / kGroups;
+  const size_t step = size_t{input.columns} * 4;
+  const uint8_t* piece = product.tiles + strip * (input.tiles * pieces * 64);
+  const uint8_t* halves = product.weight_scales + strip * (input.windows * size_t{kStrip} * 2);
+  const int8_t* x = input.codes + size_t{first_column} * 4;
+  __m512 acc[kColumns];
+  for (uint32_t c = 0; c < kColumns; ++c) acc[c] = load_initial(columns[c], first);
+  size_t term = first_column;
+  for (uint32_t w = 0; w < input.windows; ++w, term += input.columns, halves += kStrip * 2) {
+    __m512i sums[kColumns];
+    for (uint32_t c = 0; c < kColumns; ++c) {
+      sums[c] = _mm512_set1_epi32(input.corrections[term + c]);
     }
-    const uint8_t* tile = product.tiles + first / kStrip * strip_bytes;
-    const int8_t* x = input.codes;
-    for (uint32_t w = 0; w < input.windows; ++w) {
-      __m512i sums[kStrips];
-      for (int s = 0; s < kStrips; ++s) sums[s] = _mm512_set1_epi32(input.corrections[w]);
-      for (uint32_t i = 0; i < view.counts[w]; ++i, tile += tile_bytes, x += lanes) {
-        for (int s = 0; s < kStrips; ++s) {
-          sums[s] = multiply_strip<kBits>(tile + s * strip_bytes, lanes, x, sums[s]);
-        }
-      }
-      for (int s = 0; s < kStrips; ++s) {
-        const int at = first + s * kStrip;
-        const __m512 halves = halves_at(product.weight_scales + (size_t{w} * lanes + at) * 2);
-        acc[s] = _mm512_add_ps(acc[s], term_of(sums[s], halves, scales_at(input, w, lanes, at)));
-      }
-    }
-    for (int s = 0; s < kStrips; ++s) finish(view, view.columns[0], first + s * kStrip, acc[s]);
-  }
-}
-
-// Several columns: a strip of a tile stays in registers while all columns pass.
-template <int kBits, int kLanes>
-[[PIANOLA_AVX512]] void run_columns(const View& view, const Product& product, uint32_t first_column,
-                                    uint32_t count) {
-  constexpr int kPerByte = 8 / kBits, kGroups = kLanes / 4;
-  constexpr int kStrips = kLanes / kStrip;
-  constexpr size_t kStripBytes = static_cast<size_t>(kLanes) * kStrip * kBits / 8;
-  const ProductInput& input = *view.input;
-  const size_t columns = input.columns;
-  __m512 acc[kMostColumns][kStrips];
-  __m512i sums[kMostColumns];
-  for (uint32_t c = 0; c < count; ++c) {
-    for (int s = 0; s < kStrips; ++s) {
-      acc[c][s] = load_initial(view.columns[first_column + c], s * kStrip);
-    }
-  }
-  const uint8_t* tile = product.tiles;
-  const int8_t* codes = input.codes + size_t{first_column} * kLanes;
-  for (uint32_t w = 0; w < input.windows; ++w) {
-    const size_t term = w * columns + first_column;
-    const uint32_t tiles = view.counts[w];
-    for (int s = 0; s < kStrips; ++s) {
-      const __m512 halves =
-          halves_at(product.weight_scales + (size_t{w} * kLanes + s * kStrip) * 2);
-      for (uint32_t i = 0; i < tiles; ++i) {
-        const uint8_t* strip = tile + (size_t{i} * kStrips + s) * kStripBytes;
-        __m512i weights[kGroups];
-        for (int g = 0; g < kGroups; ++g) {
-          weights[g] = codes_of<kBits>(_mm512_loadu_si512(strip + g / kPerByte * 64), g % kPerByte);
-        }
-        const int8_t* x = codes + size_t{i} * columns * kLanes;
-        const bool opens = i == 0, closes = i + 1 == tiles;
-        for (uint32_t c = 0; c < count; ++c, x += kLanes) {
-          __m512i sum = opens ? _mm512_set1_epi32(input.corrections[term + c]) : sums[c];
-          for (int g = 0; g < kGroups; ++g) {
-            sum = _mm512_dpbusd_epi32(sum, weights[g], inputs_at(x + 4 * g));
-          }
-          if (closes) {
-            acc[c][s] = _mm512_add_ps(
-                acc[c][s],
-                term_of(sum, halves, scales_at(input, term + c, kLanes, s * kStrip)));
-          } else {
-            sums[c] = sum;
+    for (size_t i = view.counts[w] * pieces; i > 0; i -= kTogether) {
+      for (int p = 0; p < kTogether; ++p, piece += 64) {
+        const __m512i codes = _mm512_loadu_si512(piece);
+        _mm_prefetch(reinterpret_cast<const char*>(piece) + kAhead, _MM_HINT_T0);
+        for (int g = 0; g < kGroups; ++g, x += step) {
+          const __m512i weights = codes_of<kBits>(codes, g);
+          for (uint32_t c = 0; c < kColumns; ++c) {
+            sums[c] = _mm512_dpbusd_epi32(sums[c], weights, inputs_at(x + 4 * c));
           }
         }
       }
     }
-    tile += tiles * kStripBytes * kStrips;
-    codes += tiles * columns * kLanes;
-  }
-  for (uint32_t c = 0; c < count; ++c) {
-    for (int s = 0; s < kStrips; ++s) {
-      finish(view, view.columns[first_column + c], s * kStrip, acc[c][s]);
+    const __m512 weight_scales = halves_at(halves);
+    for (uint32_t c = 0; c < kColumns; ++c) {
+      const __m512 scales =
+          kUniform ? _mm512_set1_ps(input.first_lanes[term + c])
+                   : _mm512_loadu_ps(input.scales + (term + c) * view.lanes + first);
+      acc[c] = _mm512_add_ps(acc[c], term_of(sums[c], weight_scales, scales));
     }
   }
+  for (uint32_t c = 0; c < kColumns; ++c) finish(view, columns[c], first, acc[c]);
 }
 
-// Several columns of any width: the tiles are read again for each.
+using Run = void (*)(const View&, const Product&, int strip, uint32_t first_column);
+
+// By the number of columns, from 1 on.
+template <int kBits, bool kUniform, uint32_t... kNumbers>
+constexpr std::array<Run, kMostColumns> runs(std::integer_sequence<uint32_t, kNumbers...>) {
+  return {run_columns<kBits, kUniform, kNumbers + 1>...};
+}
+
 template <int kBits>
-[[PIANOLA_AVX512]] void run_any(const View& view, const Product& product) {
-  const ProductInput& input = *view.input;
-  const int lanes = view.lanes;
-  const size_t strip_bytes = static_cast<size_t>(lanes) * kStrip * kBits / 8;
-  for (uint32_t c = 0; c < input.columns; ++c) {
-    for (int first = 0; first < lanes; first += kStrip) {
-      __m512 acc = load_initial(view.columns[c], first);
-      const uint8_t* strip = product.tiles + first / kStrip * strip_bytes;
-      const int8_t* x = input.codes + size_t{c} * lanes;
-      for (uint32_t w = 0; w < input.windows; ++w) {
-        const size_t term = size_t{w} * input.columns + c;
-        __m512i sums = _mm512_set1_epi32(input.corrections[term]);
-        for (uint32_t i = 0; i < view.counts[w]; ++i) {
-          sums = multiply_strip<kBits>(strip, lanes, x, sums);
-          strip += strip_bytes * (lanes / kStrip);
-          x += size_t{input.columns} * lanes;
-        }
-        const __m512 halves = halves_at(product.weight_scales + (size_t{w} * lanes + first) * 2);
-        acc = _mm512_add_ps(acc, term_of(sums, halves, scales_at(input, term, lanes, first)));
-      }
-      finish(view, view.columns[c], first, acc);
-    }
-  }
-}
-
-template <int kBits, int kLanes>
-[[PIANOLA_AVX512]] void run_lanes(const View& view, const Product& product) {
+void run_bits(const View& view, const Product& product) {
+  using Numbers = std::make_integer_sequence<uint32_t, kMostColumns>;
+  static constexpr std::array kUniformRuns = runs<kBits, true>(Numbers{});
+  static constexpr std::array kRuns = runs<kBits, false>(Numbers{});
+  const auto& list = view.input->uniform ? kUniformRuns : kRuns;
   const uint32_t columns = view.input->columns;
-  if (columns == 1) return run_column<kBits, kLanes>(view, product);
-  for (uint32_t first = 0; first < columns; first += kMostColumns) {
-    run_columns<kBits, kLanes>(view, product, first, std::min(kMostColumns, columns - first));
+  const uint32_t blocks = (columns + kMostColumns - 1) / kMostColumns;
+  for (int strip = 0; strip < view.lanes / kStrip; ++strip) {
+    for (uint32_t block = 0, first = 0; block < blocks; ++block) {
+      const uint32_t end = columns * (block + 1) / blocks;
+      list[end - first - 1](view, product, strip, first);
+      first = end;
+    }
   }
-}
-
-template <int kBits>
-[[PIANOLA_AVX512]] void run_bits(const View& view, const Product& product) {
-  if (view.lanes == 16) return run_lanes<kBits, 16>(view, product);
-  if (view.lanes == 32) return run_lanes<kBits, 32>(view, product);
-  run_any<kBits>(view, product);
 }
 
 }  // namespace

@@ -24,21 +24,15 @@ constexpr int kStrip = 16;  // outputs
   }
 }
 
-// One strip of one tile. bits: of a code.
-[[gnu::always_inline]] inline void multiply_strip(const uint8_t* strip, int bits, int lanes,
+// One piece of 64 bytes. bits: of a code; step: bytes from one group of inputs to the next.
+[[gnu::always_inline]] inline void multiply_piece(const uint8_t* piece, int bits, size_t step,
                                                   const int8_t* x, int32_t* sums) {
-  if (bits == 8) {
-    for (int k = 0; k < lanes; k += 4) multiply_group(strip + k * kStrip, x + k, sums);
-    return;
-  }
-  const int per_byte = 8 / bits;
+  if (bits == 8) return multiply_group(piece, x, sums);
   const uint8_t mask = static_cast<uint8_t>((1 << bits) - 1);
-  for (int k = 0; k < lanes; strip += 64) {
-    for (int w = 0; w < per_byte; ++w, k += 4) {
-      uint8_t codes[64];
-      for (int i = 0; i < 64; ++i) codes[i] = static_cast<uint8_t>(strip[i] >> (bits * w)) & mask;
-      multiply_group(codes, x + k, sums);
-    }
+  for (int shift = 0; shift < 8; shift += bits, x += step) {
+    uint8_t codes[64];
+    for (int i = 0; i < 64; ++i) codes[i] = static_cast<uint8_t>(piece[i] >> shift) & mask;
+    multiply_group(codes, x, sums);
   }
 }
 
@@ -67,8 +61,9 @@ constexpr int kStrip = 16;  // outputs
   const ProductInput& input = program.product_inputs[product.input];
   const uint16_t* counts = program.product_counts.data() + input.first_count;
   const int lanes = program.lanes, bits = weight_bits(product.format);
-  const size_t strip_bytes = static_cast<size_t>(lanes) * kStrip * bits / 8;
-  const size_t tile_bytes = strip_bytes * lanes / kStrip;
+  const int groups = 8 / bits;  // of a piece
+  const size_t pieces = static_cast<size_t>(lanes) / 4 / groups;  // of a tile's part of a strip
+  const size_t step = size_t{input.columns} * 4;
   uint32_t* file = reinterpret_cast<uint32_t*>(program.vxm_accumulators.data) +
                    static_cast<size_t>(product.chain) * accumulators * lanes;
   for (uint32_t c = 0; c < input.columns; ++c) {
@@ -76,18 +71,17 @@ constexpr int kStrip = 16;  // outputs
     for (int first = 0; first < lanes; first += kStrip) {
       uint32_t acc[kStrip];
       if (!column.loads) load_column(column, first, acc);
-      const uint8_t* tile = product.tiles + first / kStrip * strip_bytes;
-      const int8_t* x = input.codes + size_t{c} * lanes;
-      for (uint32_t w = 0; w < input.windows; ++w) {
+      const size_t strip = static_cast<size_t>(first / kStrip);
+      const uint8_t* piece = product.tiles + strip * input.tiles * pieces * 64;
+      const uint8_t* halves = product.weight_scales + strip * input.windows * kStrip * 2;
+      const int8_t* x = input.codes + size_t{c} * 4;
+      for (uint32_t w = 0; w < input.windows; ++w, halves += kStrip * 2) {
         const size_t term = size_t{w} * input.columns + c;
         int32_t sums[kStrip];
         for (int32_t& sum : sums) sum = input.corrections[term];
-        for (uint32_t i = 0; i < counts[w]; ++i) {
-          multiply_strip(tile, bits, lanes, x, sums);
-          tile += tile_bytes;
-          x += size_t{input.columns} * lanes;
+        for (size_t i = counts[w] * pieces; i > 0; --i, piece += 64, x += groups * step) {
+          multiply_piece(piece, bits, step, x, sums);
         }
-        const uint8_t* halves = product.weight_scales + (size_t{w} * lanes + first) * 2;
         const auto* scales = reinterpret_cast<const uint32_t*>(input.scales + term * lanes + first);
 #pragma GCC ivdep
         for (int i = 0; i < kStrip; ++i) {

@@ -29,7 +29,7 @@ int weight_at(const TileSource& tile, int output, int input) {
   const int bits = weight_bits(tile.format), per_byte = 8 / bits;
   const bool outputs = tile.orientation == MxmLoadOrientation::Output;
   const int vector = outputs ? output : input, lane = outputs ? input : output;
-  const int byte = tile.rows[static_cast<size_t>(vector / per_byte) * tile.stride + lane];
+  const int byte = tile.row(static_cast<uint32_t>(vector / per_byte))[lane];
   if (bits == 8) return static_cast<int8_t>(byte);
   if (bits == 4) return (((byte >> (4 * (vector % 2))) & 15) ^ 8) - 8;
   const int pair = (byte >> (2 * (vector % 4))) & 3;
@@ -67,7 +67,7 @@ class Bench {
     const size_t stride = lanes + 16;
     for (uint32_t i = 0; i < input.tiles; ++i) {
       const uint8_t* rows = bytes(lanes * stride);
-      tiles_.push_back({rows, static_cast<uint32_t>(stride), c.format, c.orientation});
+      tiles_.push_back({rows, static_cast<int64_t>(stride), 1, 0, c.format, c.orientation});
     }
     for (uint32_t w = 0; w < input.windows; ++w) halves_.push_back({bytes(lanes), bytes(lanes)});
     product_.tiles = packed_.stretch(tiles_, halves_);
@@ -228,6 +228,29 @@ TEST(PackedWeights, PacksTheSameStretchOnce) {
   EXPECT_EQ(packed.size_bytes(), size);
   EXPECT_NE(packed.stretch(one, scale), first);
   EXPECT_GT(packed.size_bytes(), size);
+}
+
+TEST(PackedWeights, PacksAgainWhatWasPackedFromMemoryThatChanged) {
+  // Two slices of 40 words; the rows of a tile lie in them in turn.
+  constexpr int kLanes = 16, kWords = 40;
+  std::vector<uint8_t> memory(2 * kWords * kLanes), tape(2 * kLanes, 3);
+  const TileSource tile{memory.data() + 5 * kLanes, kLanes, 2, kWords * kLanes};
+  const ScaleSource scale{tape.data(), tape.data() + kLanes};
+  PackedWeights packed(kLanes, memory);
+  const uint8_t* stretch = packed.stretch(std::vector{tile}, std::vector{scale});
+  EXPECT_EQ(stretch[0], 128);
+  using Words = std::vector<std::pair<uint64_t, uint64_t>>;
+  EXPECT_FALSE(packed.reads(Words{{0, 5}, {13, 45}, {53, 80}}));
+  EXPECT_TRUE(packed.reads(Words{{0, 6}}));
+  EXPECT_TRUE(packed.reads(Words{{13, 46}}));
+  EXPECT_TRUE(packed.reads(Words{{52, 53}}));
+  memory[(kWords + 5) * kLanes] = 7;  // row 1, input 0
+  packed.refresh();
+  EXPECT_EQ(stretch[4], 128);
+  packed.outdate();
+  packed.refresh();
+  EXPECT_EQ(stretch[4], 135);
+  EXPECT_EQ(stretch[0], 128);
 }
 
 }  // namespace

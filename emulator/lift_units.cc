@@ -1,0 +1,239 @@
+// Passes of the VXM, tiles and multiplications of the MXM, moves of the SXM.
+#include <string>
+
+#include "emulator/lifter.h"
+
+namespace pianola {
+namespace {
+
+int streams_of(VxmFormat format) {
+  constexpr int kCounts[] = {0, 1, 4, 4, 2, 2, 4, 4};
+  return kCounts[static_cast<int>(format)];
+}
+
+int streams_of(VxmOutFormat format) {
+  constexpr int kCounts[] = {0, 1, 4, 4, 2, 2};
+  return kCounts[static_cast<int>(format)];
+}
+
+}  // namespace
+
+void Lifter::read_operand(std::vector<Place>& places, int position, Direction direction,
+                  uint32_t stream, int count) {
+  if (count > 1 && stream % count != 0) {
+    fail(Rule::IllegalEncoding, position, "operand stream is not aligned");
+  }
+  for (int b = 0; b < count; ++b) places.push_back(read(position, direction, stream + b));
+}
+
+bool Lifter::level_is(uint32_t level, const Iteration& it, const Timing& timing, bool last) {
+  const uint32_t index = level == 1 ? it.i1 : level == 2 ? it.i2 : it.i3;
+  const uint32_t n = level == 1 ? timing.n1 : level == 2 ? timing.n2 : timing.n3;
+  return index == (last ? n : 0);
+}
+
+uint32_t Lifter::add_control(const VxmInstruction& x, int position) {
+  VxmControl control;
+  control.instruction = x;
+  control.x_count = streams_of(x.x_format);
+  control.y_count = streams_of(x.y_format);
+  control.z_count = streams_of(x.z_format);
+  control.out_count = streams_of(x.out_format);
+  control.places_per_pass =
+      control.x_count + control.y_count + control.z_count + control.out_count;
+  control.segment = lanes_of(x.segment, lanes_);
+  if (lanes_ % control.segment != 0) fail(Rule::IllegalEncoding, position, "segment");
+  const bool uses_r = x.combine == VxmCombine::R || x.combine == VxmCombine::Replace ||
+                      x.acc_source == VxmAccSource::R;
+  if (x.tree == VxmTree::None && uses_r) fail(Rule::IllegalEncoding, position, "no tree");
+  if (x.add_op != VxmAddOp::None && x.add_operand == VxmOperand::None) {
+    fail(Rule::IllegalEncoding, position, "add_op without operand");
+  }
+  program_->vxm_controls.push_back(control);
+  return static_cast<uint32_t>(program_->vxm_controls.size() - 1);
+}
+
+void Lifter::issue(const VxmInstruction& x, const Iteration& it, const QueueInfo& info) {
+  LiftedChain& chain = steps_.chains[info.unit];
+  if (chain.instruction != number_) {
+    chain.instruction = number_;
+    chain.control = add_control(x, info.position);
+  }
+  const VxmControl& control = program_->vxm_controls[chain.control];
+  LiftedPass pass;
+  pass.issue = cycle_;
+  pass.key = cycle_ + latency_vxm_in(lanes_) + 4 * latency_vxm_mul(lanes_) +
+             latency_vxm_add(lanes_) + latency_vxm_select(lanes_);
+  if (x.sfu != VxmSfu::None) pass.key += latency_vxm_sfu(lanes_);
+  if (x.tree != VxmTree::None) pass.key += latency_vxm_tree(lanes_);
+  if (x.root != VxmRoot::None) pass.key += latency_vxm_root(lanes_);
+  pass.drive = pass.key + latency_vxm_add(lanes_) + latency_vxm_out(lanes_);
+  pass.control = chain.control;
+  pass.first_place = chain.places.size();
+  read_operand(chain.places, info.position, x.x_dir, x.x_stream, control.x_count);
+  read_operand(chain.places, info.position, x.y_dir, x.y_stream, control.y_count);
+  read_operand(chain.places, info.position, x.z_dir, x.z_stream, control.z_count);
+  pass.pass.threshold = static_cast<int32_t>(
+      stepped(x.select_imm, it, x.select_s1, x.select_s2, 0));
+  const bool uses_file = x.acc_op != VxmAccOp::None && x.acc_op != VxmAccOp::AddK2;
+  const int64_t accumulator = stepped(x.acc, it, x.acc_s1, x.acc_s2, x.acc_s3);
+  if (uses_file && (accumulator < 0 || accumulator >= target_.vxm_accumulators)) {
+    return fail(Rule::AddressRange, info.position, "VXM accumulator");
+  }
+  pass.pass.accumulator = static_cast<uint8_t>(accumulator);
+  pass.pass.loads = x.first != VxmFirst::Never &&
+                    level_is(static_cast<uint32_t>(x.first), it, x.timing, false);
+  pass.pass.drives = control.out_count > 0 &&
+                     (x.emit == VxmEmit::Always ||
+                      level_is(static_cast<uint32_t>(x.emit), it, x.timing, true));
+  if (pass.pass.drives && x.out_stream % control.out_count != 0) {
+    fail(Rule::IllegalEncoding, info.position, "out_stream is not aligned");
+  }
+  for (int b = 0; b < control.out_count; ++b) {
+    const Place out = pass.pass.drives ? new_vector() : 0;
+    chain.places.push_back(out);
+    if (out != 0) drive_both(pass.drive, info.position, x.out_dirs, x.out_stream + b, out);
+  }
+  chain.passes.push_back(pass);
+}
+
+void Lifter::issue(const MxmLoadInstruction& x, const Iteration& it, const QueueInfo& info) {
+  LiftedMxm& mxm = steps_.mxms[info.unit];
+  const int per_byte = 1 << static_cast<int>(x.format);
+  const int64_t first = stepped(x.row, it, x.row_s1, x.row_s2, x.row_s3);
+  for (int i = 0; i < target_.mxm_load_streams; ++i) {
+    const int64_t row = first + int64_t{i} * per_byte;
+    if (row >= lanes_) continue;
+    if (row < 0 || row + per_byte > lanes_) {
+      return fail(Rule::AddressRange, info.position, "tile row " + std::to_string(row));
+    }
+    const Place from = read(info.position, x.dir, x.stream + i);
+    for (int w = 0; w < per_byte; ++w) {
+      mxm.shadow[row + w] = {from, x.format, x.orientation, static_cast<uint8_t>(w)};
+      mxm.rows_loaded += mxm.loaded[row + w] == 0;
+      mxm.loaded[row + w] = 1;
+    }
+  }
+}
+
+bool Lifter::is_constant(const uint8_t* vector) const {
+  const auto within = [&](const uint8_t* begin, size_t size) {
+    return vector >= begin && vector < begin + size;
+  };
+  return within(reinterpret_cast<const uint8_t*>(roll_.data.data()), roll_.data.size()) ||
+         within(memory_.mem.data(), memory_.mem.size());
+}
+
+void Lifter::install_tile(LiftedMxm& mxm, const QueueInfo& info) {
+  if (mxm.rows_loaded != lanes_) {
+    return fail(Rule::TileIncomplete, info.position, "rows of the shadow tile are missing");
+  }
+  LiftedTile tile;
+  const TileRow& first = mxm.shadow[0];
+  const auto per_byte = static_cast<uint32_t>(8 / weight_bits(first.format));
+  const uint32_t rows = static_cast<uint32_t>(lanes_) / per_byte;
+  bool one_orientation = true, in_place = true;
+  for (int r = 0; r < lanes_; ++r) {
+    const TileRow& row = mxm.shadow[r];
+    one_orientation = one_orientation && row.orientation == first.orientation;
+    in_place = in_place && is_in_place(row.from) && row.format == first.format &&
+               row.index == r % static_cast<int>(per_byte);
+  }
+  tile.input_orientation = one_orientation && first.orientation == MxmLoadOrientation::Input;
+  for (uint32_t spread = 1; one_orientation && in_place && !tile.regular && spread <= rows;
+       spread *= 2) {
+    const auto at = [&](uint32_t row) {
+      return reinterpret_cast<const uint8_t*>(mxm.shadow[row * per_byte].from);
+    };
+    const auto distance = [&](uint32_t row) {
+      return static_cast<int64_t>(mxm.shadow[row * per_byte].from - first.from);
+    };
+    tile.source = {at(0), spread < rows ? distance(spread) : 0, spread,
+                   spread > 1 ? distance(1) : 0, first.format, first.orientation};
+    tile.regular = tile.constant = true;
+    for (uint32_t r = 0; r < rows; ++r) {
+      tile.regular = tile.regular && tile.source.row(r) == at(r);
+      tile.constant = tile.constant && is_constant(at(r));
+    }
+  }
+  tile.constant = tile.constant && tile.regular;
+  if (!tile.regular) {
+    tile.first_row = program_->tile_rows.size();
+    program_->tile_rows.insert(program_->tile_rows.end(), mxm.shadow.begin(),
+                               mxm.shadow.end());
+  }
+  mxm.tiles.push_back(tile);
+  mxm.rows_loaded = 0;
+  mxm.loaded.assign(lanes_, 0);
+}
+
+void Lifter::issue(const MxmMacInstruction& x, const Iteration& it, const QueueInfo& info) {
+  LiftedMxm& mxm = steps_.mxms[info.unit];
+  if (x.swap == MxmMacSwap::Always || (x.swap == MxmMacSwap::Level1 && it.i1 == 0)) {
+    install_tile(mxm, info);
+  }
+  if (mxm.tiles.empty()) {
+    return fail(Rule::AccumulatorUndefined, info.position, "no tile is installed");
+  }
+  const int64_t accumulator = stepped(x.acc, it, x.acc_s1, x.acc_s2, x.acc_s3);
+  if (accumulator < 0 || accumulator >= target_.mxm_accumulators) {
+    return fail(Rule::AddressRange, info.position, "MXM accumulator");
+  }
+  LiftedMac now;
+  now.issue = cycle_;
+  now.drive = cycle_ + latency_mxm_mac(lanes_);
+  now.tile = static_cast<uint32_t>(mxm.tiles.size() - 1);
+  now.step.x = read(info.position, x.dir, x.stream);
+  now.step.accumulator = static_cast<uint32_t>(accumulator);
+  now.step.clears =
+      x.clear == MxmMacClear::Always || (x.clear == MxmMacClear::Level2 && it.i2 == 0);
+  now.step.emits =
+      x.emit == MxmMacEmit::Always || (x.emit == MxmMacEmit::Level2 && it.i2 == x.timing.n2);
+  if (now.step.emits) {
+    if (x.out_stream % 4 != 0) {
+      fail(Rule::IllegalEncoding, info.position, "out_stream is not aligned");
+    }
+    for (int b = 0; b < 4; ++b) {
+      now.step.out[b] = new_vector();
+      drive(now.drive, info.position, x.out_dir, x.out_stream + b, now.step.out[b]);
+    }
+  }
+  mxm.steps.push_back(now);
+}
+
+void Lifter::issue(const SxmInstruction& x, const Iteration& it, const QueueInfo& info) {
+  SxmStep step;
+  step.op = x.op;
+  step.width = 1 << static_cast<int>(x.width);
+  step.segment = lanes_of(x.segment, lanes_);
+  const int64_t amount = x.amount + int64_t{it.i1} * x.amount_s1;
+  step.amount = static_cast<int32_t>(amount);
+  if (lanes_ % step.segment != 0) fail(Rule::IllegalEncoding, info.position, "segment");
+  const bool transposes = x.op == SxmOp::TransposeIn || x.op == SxmOp::TransposeOut;
+  const bool moves = x.op == SxmOp::Shift || x.op == SxmOp::Rotate;
+  const int limit = transposes ? transpose_rows_ : moves ? step.segment : lanes_;
+  if (amount >= limit || amount <= (moves ? -limit : -1)) {
+    return fail(Rule::AddressRange, info.position, "amount " + std::to_string(amount));
+  }
+  if ((transposes && step.width != 1) || x.stream % step.width != 0 ||
+      x.out_stream % step.width != 0) {
+    return fail(Rule::IllegalEncoding, info.position, "width or streams");
+  }
+  uint8_t* rows = program_->transpose.data +
+                  static_cast<size_t>(info.unit) * transpose_rows_ * lanes_;
+  if (x.op == SxmOp::TransposeIn) {
+    return add_copy(place_of(rows + amount * lanes_), read(info.position, x.dir, x.stream));
+  }
+  if (x.op == SxmOp::Permute) step.index = read(info.position, x.index_dir, x.index_stream);
+  if (x.op == SxmOp::TransposeOut) step.rows = rows;
+  for (int b = 0; b < step.width; ++b) {
+    if (!transposes) step.from[b] = read(info.position, x.dir, x.stream + b);
+    step.to[b] = new_vector();
+    drive_both(cycle_ + latency_sxm(lanes_), info.position, x.out_dirs, x.out_stream + b,
+               step.to[b]);
+  }
+  add_operation(OperationKind::Sxm, program_->sxm_steps.size(), cycle_);
+  program_->sxm_steps.push_back(step);
+}
+
+}  // namespace pianola
