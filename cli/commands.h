@@ -21,6 +21,7 @@ void add_plan_command(CLI::App& app, Action& chosen);
 void add_make_model_command(CLI::App& app, Action& chosen);
 void add_verify_command(CLI::App& app, Action& chosen);
 void add_trace_command(CLI::App& app, Action& chosen);
+void add_bench_command(CLI::App& app, Action& chosen);
 void add_target_commands(CLI::App& app, Action& chosen);
 
 }  // namespace pianola

@@ -18,6 +18,7 @@ int main(int argc, char** argv) {
   pianola::add_assembly_commands(app, chosen);
   pianola::add_verify_command(app, chosen);
   pianola::add_trace_command(app, chosen);
+  pianola::add_bench_command(app, chosen);
   pianola::add_target_commands(app, chosen);
   CLI11_PARSE(app, argc, argv);
 
