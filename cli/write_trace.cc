@@ -7,29 +7,11 @@
 #include <vector>
 
 #include "emulator/schedule_issues.h"
+#include "emulator/unit_activity.h"
 #include "isa/assembly.h"
 
 namespace pianola {
 namespace {
-
-std::string track_name(const Target& target, size_t queue) {
-  const QueueInfo& info = target.queues[queue];
-  const std::string number = std::to_string(info.unit);
-  switch (info.kind) {
-    case QueueKind::TapeRecv: return "tape recv";
-    case QueueKind::KvRecv: return "kv recv";
-    case QueueKind::HostRecv: return "host recv";
-    case QueueKind::KvSend: return "kv send";
-    case QueueKind::HostSend: return "host send";
-    case QueueKind::VxmPass: return "vxm " + number;
-    case QueueKind::MemRead: return "mem " + number + " read";
-    case QueueKind::MemWrite: return "mem " + number + " write";
-    case QueueKind::SxmMove: return "sxm " + number;
-    case QueueKind::MxmLoad: return "mxm " + number + " load";
-    case QueueKind::MxmMac: return "mxm " + number + " mac";
-  }
-  return "";
-}
 
 // The instruction as the disassembler writes it, without queue and timing.
 std::string describe(const Target& target, size_t queue, const QueueInstruction& instruction) {
@@ -67,7 +49,7 @@ Status write_perfetto(const Roll& roll, const Entry& entry, std::FILE* file) {
     std::fprintf(file,
                  ",\n{\"ph\":\"M\",\"pid\":1,\"tid\":%zu,\"name\":\"thread_name\",\"args\":"
                  "{\"name\":\"%s\"}}",
-                 q + 1, track_name(roll.target, q).c_str());
+                 q + 1, queue_label(roll.target, q).c_str());
     for (const TimedInstruction& timed : schedule.queues[q]) {
       const Timing& timing = timing_of(timed.instruction);
       const std::string text = describe(roll.target, q, timed.instruction);
@@ -90,7 +72,7 @@ Status write_vcd(const Roll& roll, const Entry& entry, std::FILE* file) {
   std::fprintf(file, "$timescale 1ns $end\n$scope module %s $end\n", roll.target.name.c_str());
   std::vector<std::tuple<uint64_t, size_t, bool>> changes;
   for (size_t q = 0; q < schedule.queues.size(); ++q) {
-    std::string name = track_name(roll.target, q);
+    std::string name = queue_label(roll.target, q);
     std::replace(name.begin(), name.end(), ' ', '_');
     std::fprintf(file, "$var wire 1 %s %s $end\n", identifier(q).c_str(), name.c_str());
     uint64_t busy_until = UINT64_MAX;  // cycle after the last issue, while the wire is 1

@@ -20,5 +20,6 @@ target_sources(pianola_emulator PRIVATE
   product_avx2.cc
   product_avx512.cc
   schedule_issues.cc
+  unit_activity.cc
   vxm_avx512.cc
 )
