@@ -33,6 +33,7 @@ bool add_shorthand(char name, Ranges& ranges) {
       return false;
   }
   if ((name & 32) == 0) {
+    set.emplace_back(0x1C, 0x1F);  // white space to some
     set.emplace_back(0x80, GrammarBuilder::kLastCharacter);
     set = complement(std::move(set));
   }
@@ -166,7 +167,10 @@ class PatternParser {
     }
     ++at_;
     if (!is_negated) return ranges;
-    if (has_shorthand_) ranges.emplace_back(0x80, GrammarBuilder::kLastCharacter);
+    if (has_shorthand_) {
+      ranges.emplace_back(0x1C, 0x1F);
+      ranges.emplace_back(0x80, GrammarBuilder::kLastCharacter);
+    }
     return complement(std::move(ranges));
   }
 

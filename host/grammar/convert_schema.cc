@@ -57,7 +57,9 @@ class SchemaConverter {
   Status check_keys(const Json& schema, const std::string& where,
                     const std::vector<const std::set<std::string_view>*>& allowed) const {
     for (const auto& [key, value] : schema.items()) {
-      if (is_annotation(key) || key == "type") continue;
+      const bool names_all =
+          key == "$id" && &schema == &root_;  // elsewhere it changes what # means
+      if (is_annotation(key) || key == "type" || names_all) continue;
       const bool is_known = std::any_of(allowed.begin(), allowed.end(),
                                         [&](const auto* keys) { return keys->contains(key); });
       if (!is_known) {

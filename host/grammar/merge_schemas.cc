@@ -117,8 +117,8 @@ Status merge_into(Json& merged, const Json& schema) {
 
 bool is_annotation(std::string_view key) {
   static const std::set<std::string_view> kAnnotations = {
-      "title", "description", "default",    "examples", "example",   "$schema", "$id",
-      "id",    "$comment",    "deprecated", "readOnly", "writeOnly", "$defs",   "definitions"};
+      "title",    "description", "default",  "examples",  "example", "$schema",    "id",
+      "$comment", "deprecated",  "readOnly", "writeOnly", "$defs",   "definitions"};
   return kAnnotations.contains(key);
 }
 

@@ -4,6 +4,7 @@
 
 #include <random>
 
+#include "host/grammar/grammar_constraint.h"
 #include "host/tokenizer/tokenizer.h"
 #include "tests/grammar/byte_vocabulary.h"
 #include "tests/support/expect_error.h"
@@ -129,6 +130,27 @@ TEST(GrammarMatcher, RefusesHopelessAmbiguity) {
   GrammarMatcher matcher(grammar, vocabulary);
   expect_error(matcher.allowed_tokens(), ErrorCode::OutOfRange, "too many ways to read");
   expect_error(matcher.accept('a'), ErrorCode::OutOfRange, "too many ways to read");
+}
+
+TEST(GrammarConstraint, MasksLogits) {
+  const TokenVocabulary vocabulary({"a", "b", "", ""}, {3});
+  GrammarConstraint constraint(parse(R"(root ::= "b")"), vocabulary);
+  const auto masked = [&] {
+    std::vector<float> logits(70, 1.0f);  // a model may have more than its tokenizer
+    EXPECT_TRUE(constraint.mask(logits).ok());
+    std::vector<std::size_t> left;
+    for (std::size_t i = 0; i < logits.size(); ++i) {
+      if (logits[i] == 1.0f) left.push_back(i);
+    }
+    return left;
+  };
+  EXPECT_EQ(masked(), std::vector<std::size_t>{1});
+  expect_error(constraint.accept(0), ErrorCode::InvalidArgument, "does not allow token 0");
+  EXPECT_TRUE(constraint.accept(1).ok());
+  EXPECT_EQ(masked(), std::vector<std::size_t>{3});
+  EXPECT_TRUE(constraint.accept(3).ok());
+  std::vector<float> logits(4);
+  expect_error(constraint.mask(logits), ErrorCode::InvalidArgument, "has ended");
 }
 
 TEST(TokenVocabulary, HasTheBytesThatTokensDecodeTo) {

@@ -96,6 +96,7 @@ TEST(JsonSchema, FollowsReferencesAndCombinations) {
       R"({"allOf":[{"type":"object","properties":{"a":{"type":"null"}},"required":["a"]},{"properties":{"b":{"type":"null"}},"required":["b"]}]})",
       {R"({"a":null,"b":null})"}, {R"({"a":null})", R"({"b":null})"});
   check(R"({"oneOf":[{"type":"string"},{"type":"integer"}]})", {"1", "\"a\""}, {"null"});
+  check(R"({"$id":"https://example.org/s","type":"null"})", {"null"}, {"1"});
 }
 
 // What cannot be kept to is refused: never an answer that only looks as if it were kept.
@@ -111,6 +112,8 @@ TEST(JsonSchema, RefusesWhatItCannotKeepTo) {
     expect_error(Grammar::from_json_schema({{"type", "object"}, {key, {{"type", "null"}}}}),
                  ErrorCode::Unsupported, std::string("'") + key + "' is not supported");
   }
+  refuse(R"({"properties":{"a":{"$id":"x","type":"null"}}})", ErrorCode::Unsupported,
+         "'$id' is not supported here");
   refuse(R"({"type":"number","minimum":0})", ErrorCode::Unsupported, "'minimum' of numbers");
   refuse(R"({"type":"integer","multipleOf":3})", ErrorCode::Unsupported, "multipleOf");
   refuse(R"({"type":"array","uniqueItems":true})", ErrorCode::Unsupported, "uniqueItems");
