@@ -13,7 +13,8 @@
 //   3 + clog2(Lanes) stages, the latency of the machine spec;
 // - simulation (Verilator, unless PIANOLA_SYNTHESIS_FORM is defined): the sum is computed in the
 //   cycle of issue by loops that a C++ compiler vectorizes, and waits in a circular memory. The tiles
-//   are two banks that change roles, so a swap copies nothing.
+//   are two banks that change roles, so a swap copies nothing; their rows stay as they were loaded,
+//   and the loops depend on what a row is.
 `default_nettype none
 
 module mxm_array #(
@@ -63,27 +64,95 @@ module mxm_array #(
   // passes `const ref` by reference, but drops what a `ref` argument holds before the call.
   localparam int unsigned Depth = Latency - 1;
   localparam int unsigned Pitch = 1 << $clog2(Lanes);
-  localparam int unsigned TileSize = Pitch * Pitch;
+  localparam int unsigned RowWords = Pitch / 4;  // four weights in a word
+  localparam int unsigned LaneWords = RowWords > 1 ? RowWords : 2;  // the size of an array
+  localparam int unsigned TileWords = Pitch * RowWords;
 
-  // The dot products of one activation vector with all rows of a bank, added to sums.
-  // What g++ 12 needs to vectorize it: no base in the index (the sum might wrap), and nothing but
-  // whole elements in the loop (the select of a byte would be moved into it).
-  task automatic multiply(const ref logic [7:0] weights[0:TileSize-1],
-                          input logic [VectorW-1:0] x, input logic [Pitch*32-1:0] sums,
-                          output logic [Pitch*32-1:0] y);
+  // The dot products of one activation vector with all rows of a tile, added to sums.
+  // What g++ 12 needs to vectorize these loops: whole elements of arrays, one word at a time.
+  task automatic multiply_outputs(const ref logic [31:0] tile[0:TileWords-1],
+                                  input logic [VectorW-1:0] x, input logic [Pitch*32-1:0] sums,
+                                  output logic [Pitch*32-1:0] y);
     /*verilator no_inline_task*/
-    int unsigned k;
+    int unsigned j;
     int unsigned o;
-    logic [31:0] x_lane[0:Pitch-1];
-    logic [31:0] sum[0:Pitch-1];
-    for (k = 0; k < Lanes; k = k + 1) x_lane[k] = $unsigned(32'($signed(x[k*8+:8])));
-    for (o = 0; o < Lanes; o = o + 1) sum[o] = sums[o*32+:32];
+    logic [31:0] x0[0:LaneWords-1];
+    logic [31:0] x1[0:LaneWords-1];
+    logic [31:0] x2[0:LaneWords-1];
+    logic [31:0] x3[0:LaneWords-1];
+    logic [31:0] sum;
+    logic [31:0] word;
+    for (j = 0; j < Lanes / 4; j = j + 1) begin
+      word = x[j*32+:32];
+      x0[j] = $unsigned(32'($signed(word[7:0])));
+      x1[j] = $unsigned(32'($signed(word[15:8])));
+      x2[j] = $unsigned(32'($signed(word[23:16])));
+      x3[j] = $unsigned(32'($signed(word[31:24])));
+    end
+    for (o = 0; o < Lanes; o = o + 1) begin
+      sum = sums[o*32+:32];
+      for (j = 0; j < Lanes / 4; j = j + 1) begin
+        word = tile[o*RowWords+j];
+        sum = sum + $unsigned(32'($signed(word[7:0]))) * x0[j]
+            + $unsigned(32'($signed(word[15:8]))) * x1[j]
+            + $unsigned(32'($signed(word[23:16]))) * x2[j]
+            + $unsigned(32'($signed(word[31:24]))) * x3[j];
+      end
+      y[o*32+:32] = sum;
+    end
+  endtask
+
+  // The same for a tile whose rows are inputs.
+  task automatic multiply_inputs(const ref logic [31:0] tile[0:TileWords-1],
+                                 input logic [VectorW-1:0] x, input logic [Pitch*32-1:0] sums,
+                                 output logic [Pitch*32-1:0] y);
+    /*verilator no_inline_task*/
+    int unsigned j;
+    int unsigned k;
+    logic [31:0] sum0[0:LaneWords-1];
+    logic [31:0] sum1[0:LaneWords-1];
+    logic [31:0] sum2[0:LaneWords-1];
+    logic [31:0] sum3[0:LaneWords-1];
+    logic [31:0] x_lane;
+    logic [31:0] word;
+    for (j = 0; j < Lanes / 4; j = j + 1) begin
+      sum0[j] = sums[j*128+:32];
+      sum1[j] = sums[j*128+32+:32];
+      sum2[j] = sums[j*128+64+:32];
+      sum3[j] = sums[j*128+96+:32];
+    end
     for (k = 0; k < Lanes; k = k + 1) begin
-      for (o = 0; o < Lanes; o = o + 1) begin
-        sum[o] = sum[o] + $unsigned(32'($signed(weights[k*Pitch+o]))) * x_lane[k];
+      x_lane = $unsigned(32'($signed(x[k*8+:8])));
+      for (j = 0; j < Lanes / 4; j = j + 1) begin
+        word = tile[k*RowWords+j];
+        sum0[j] = sum0[j] + $unsigned(32'($signed(word[7:0]))) * x_lane;
+        sum1[j] = sum1[j] + $unsigned(32'($signed(word[15:8]))) * x_lane;
+        sum2[j] = sum2[j] + $unsigned(32'($signed(word[23:16]))) * x_lane;
+        sum3[j] = sum3[j] + $unsigned(32'($signed(word[31:24]))) * x_lane;
       end
     end
-    for (o = 0; o < Lanes; o = o + 1) y[o*32+:32] = sum[o];
+    for (j = 0; j < Lanes / 4; j = j + 1) begin
+      y[j*128+:32] = sum0[j];
+      y[j*128+32+:32] = sum1[j];
+      y[j*128+64+:32] = sum2[j];
+      y[j*128+96+:32] = sum3[j];
+    end
+  endtask
+
+  // The tile with rows and lanes exchanged.
+  task automatic transpose(const ref logic [31:0] tile[0:TileWords-1],
+                           output logic [31:0] y[0:TileWords-1]);
+    /*verilator no_inline_task*/
+    int unsigned j;
+    int unsigned r;
+    for (r = 0; r < Pitch; r = r + 1) begin
+      for (j = 0; j < RowWords; j = j + 1) begin
+        y[r*RowWords+j] = {8'(tile[(4*j+3)*RowWords+r/4] >> (r % 4 * 8)),
+                           8'(tile[(4*j+2)*RowWords+r/4] >> (r % 4 * 8)),
+                           8'(tile[(4*j+1)*RowWords+r/4] >> (r % 4 * 8)),
+                           8'(tile[(4*j)*RowWords+r/4] >> (r % 4 * 8))};
+      end
+    end
   endtask
 
   // Weight `part` of every byte, sign-extended.
@@ -130,9 +199,13 @@ module mxm_array #(
 
   /* verilator lint_off BLKSEQ */        // the state of this form is private to one process
   /* verilator lint_off UNUSEDSIGNAL */  // the tiles are used by reference only
-  // Two tiles; bank_q tells which is installed. W[o][k] is element k * Pitch + o.
-  logic [7:0] tile0[0:TileSize-1] /* verilator public_flat_rd */;
-  logic [7:0] tile1[0:TileSize-1] /* verilator public_flat_rd */;
+  // Two tiles; bank_q tells which is installed. Their rows are as loaded: outputs, or inputs where
+  // by_input is set. The first load after a swap decides; one of the other orientation before the
+  // next swap turns the tile.
+  logic [31:0] tile0[0:TileWords-1] /* verilator public_flat_rd */;
+  logic [31:0] tile1[0:TileWords-1] /* verilator public_flat_rd */;
+  logic [31:0] turned[0:TileWords-1];
+  logic by_input0, by_input1, empty_q;
   logic [Pitch*32-1:0] accumulators[0:Accumulators-1] /* verilator public_flat_rd */;
   logic [4*VectorW-1:0] waiting[0:Depth-1];
   logic [4*VectorW-1:0] out_q;
@@ -142,8 +215,6 @@ module mxm_array #(
 
   int unsigned per_byte;
   int unsigned row;
-  int unsigned first;
-  int unsigned step;
   logic [VectorW-1:0] x;
   logic [Pitch*8-1:0] vector;
   logic [Pitch*32-1:0] sums;
@@ -155,16 +226,27 @@ module mxm_array #(
       valid_q <= '0;
       slot_q = 0;
       bank_q = 1'b0;
+      empty_q = 1'b1;
+      by_input0 = 1'b0;
+      by_input1 = 1'b0;
     end else if (en_i) begin
       // In this order: the value that leaves its slot, the MAC that may take the slot, the load.
       if (valid_q[Depth-1]) out_q <= waiting[slot_q];
       if (mac_i) begin
-        if (swap_i) bank_q = ~bank_q;
+        if (swap_i) begin
+          bank_q = ~bank_q;
+          empty_q = 1'b1;
+        end
         sums = clear_i ? '0 : accumulators[acc_i];
-        x = mac_dir_i ? west_i[32'(mac_stream_i)*VectorW+:VectorW]
-                      : east_i[32'(mac_stream_i)*VectorW+:VectorW];
-        if (bank_q) multiply(tile1, x, sums, updated);
-        else multiply(tile0, x, sums, updated);
+        if (mac_dir_i) x = west_i[32'(mac_stream_i)*VectorW+:VectorW];
+        else x = east_i[32'(mac_stream_i)*VectorW+:VectorW];
+        if (bank_q) begin
+          if (by_input1) multiply_inputs(tile1, x, sums, updated);
+          else multiply_outputs(tile1, x, sums, updated);
+        end else begin
+          if (by_input0) multiply_inputs(tile0, x, sums, updated);
+          else multiply_outputs(tile0, x, sums, updated);
+        end
         accumulators[acc_i] = updated;
         if (emit_i) begin
           split_bytes(updated, split0, split1, split2, split3);
@@ -173,22 +255,37 @@ module mxm_array #(
         end
       end
       if (load_i) begin
+        // The tile that is not installed.
+        if (!empty_q && (bank_q ? by_input0 : by_input1) != load_orientation_i) begin
+          if (bank_q) begin
+            transpose(tile0, turned);
+            for (int unsigned i = 0; i < TileWords; i = i + 1) tile0[i] = turned[i];
+          end else begin
+            transpose(tile1, turned);
+            for (int unsigned i = 0; i < TileWords; i = i + 1) tile1[i] = turned[i];
+          end
+        end
+        empty_q = 1'b0;
+        if (bank_q) by_input0 = load_orientation_i;
+        else by_input1 = load_orientation_i;
         per_byte = load_format_i == pianola_pkg::MxmLoadFormatInt4 ? 2
             : load_format_i == pianola_pkg::MxmLoadFormatTernary ? 4 : 1;
         for (int unsigned i = 0; i < LoadStreams; i = i + 1) begin
+          if (load_dir_i) x = west_i[(32'(load_stream_i)+i)*VectorW+:VectorW];
+          else x = east_i[(32'(load_stream_i)+i)*VectorW+:VectorW];
           for (int unsigned part = 0; part < per_byte; part = part + 1) begin
             row = 32'(load_row_i) + i * per_byte + part;
             if (row < Lanes) begin
-              unpack_weights(load_dir_i ? west_i[(32'(load_stream_i)+i)*VectorW+:VectorW]
-                                        : east_i[(32'(load_stream_i)+i)*VectorW+:VectorW],
-                             load_format_i, part, vector);
-              // The tile that is not installed.
-              first = load_orientation_i == pianola_pkg::MxmLoadOrientationInput ? row * Pitch : row;
-              step = load_orientation_i == pianola_pkg::MxmLoadOrientationInput ? 1 : Pitch;
+              if (per_byte == 1) vector = (Pitch * 8)'(x);
+              else unpack_weights(x, load_format_i, part, vector);
               if (bank_q) begin
-                for (int unsigned l = 0; l < Lanes; l = l + 1) tile0[first+l*step] = vector[l*8+:8];
+                for (int unsigned j = 0; j < Lanes / 4; j = j + 1) begin
+                  tile0[row*RowWords+j] = vector[j*32+:32];
+                end
               end else begin
-                for (int unsigned l = 0; l < Lanes; l = l + 1) tile1[first+l*step] = vector[l*8+:8];
+                for (int unsigned j = 0; j < Lanes / 4; j = j + 1) begin
+                  tile1[row*RowWords+j] = vector[j*32+:32];
+                end
               end
             end
           end

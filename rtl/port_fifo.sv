@@ -69,8 +69,10 @@ module port_fifo #(
     assign we = CountW'(write_number) < write_count_i;
     always_comb begin
       wdata = '0;
-      for (int unsigned w = 0; w < WriteWidth; w++) begin
-        if (we && (write_number == BankW'(w))) wdata = write_data_i[w*VectorW +: VectorW];
+      if (we) begin
+        for (int unsigned w = 0; w < WriteWidth; w++) begin
+          if (write_number == BankW'(w)) wdata = write_data_i[w*VectorW +: VectorW];
+        end
       end
     end
     ram_1r1w #(.Words(Rows), .Width(VectorW), .AddressW(RowW)) u_ram (

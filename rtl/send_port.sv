@@ -94,22 +94,33 @@ module send_port #(
   end
 
   logic [Width*V-1:0] data;
-  logic [StreamW-1:0] stream;
+  logic [StreamW-1:0] stream, checked;
   always_comb begin
     data = '0;
     stream = '0;
-    undefined_o = 1'b0;
     if (op_valid) begin
       for (int unsigned w = 0; w < Width; w++) begin
         stream = op[pianola_pkg::PortSendStreamLsb +: StreamW] + StreamW'(w);
         if (w < 32'(stored)) begin
           if (op[pianola_pkg::PortSendDirLsb] == pianola_pkg::DirectionEast) begin
             data[w*V +: V] = east_i[32'(stream)*V +: V];
-            undefined_o = undefined_o || !east_def_i[stream];
           end else begin
             data[w*V +: V] = west_i[32'(stream)*V +: V];
-            undefined_o = undefined_o || !west_def_i[stream];
           end
+        end
+      end
+    end
+  end
+  always_comb begin
+    undefined_o = 1'b0;
+    checked = '0;
+    if (op_valid) begin
+      for (int unsigned w = 0; w < Width; w++) begin
+        checked = op[pianola_pkg::PortSendStreamLsb +: StreamW] + StreamW'(w);
+        if (w < 32'(stored)) begin
+          undefined_o = undefined_o ||
+              ((op[pianola_pkg::PortSendDirLsb] == pianola_pkg::DirectionEast) ?
+               !east_def_i[checked] : !west_def_i[checked]);
         end
       end
     end

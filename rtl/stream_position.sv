@@ -6,10 +6,12 @@
 // shadow state for the checks; without Checks they are constants. Where nothing is defined and
 // nothing is driven, nothing moves.
 //
-// Two forms, equal at the ports (tests/rtl compares them). For synthesis every stream has one
-// multiplexer over all vectors that may be driven on it. The simulation (Verilator, unless
-// PIANOLA_SYNTHESIS_FORM is defined) goes the other way: each vector that is driven is written to
-// its place, a variable part select, of which a synthesizer makes a shifter of all streams.
+// Two forms, equal at the ports where a stream is defined (tests/rtl compares them):
+// - synthesis: every stream has one multiplexer over all vectors that may be driven on it;
+// - simulation (Verilator, unless PIANOLA_SYNTHESIS_FORM is defined): the rising edge takes the
+//   groups of streams in which something is defined and writes each vector that is driven to its
+//   place, a variable part select, of which a synthesizer makes a shifter of all streams. The falling
+//   edge shows what was taken: so positions may be evaluated in any order, and nothing else is copied.
 `default_nettype none
 
 `ifdef VERILATOR
@@ -58,7 +60,6 @@ module stream_position #(
 
   logic [Streams*V-1:0] east_q /* verilator public_flat_rd */;
   logic [Streams*V-1:0] west_q /* verilator public_flat_rd */;
-  logic [Streams*V-1:0] east_d, west_d;
   logic [Streams-1:0]   east_driven, west_driven;
 
   always_comb begin
@@ -85,40 +86,68 @@ module stream_position #(
   end
 
 `ifdef PIANOLA_STREAM_FAST
-  logic [StreamW-1:0] east_stream, west_stream;
-  always_comb begin
-    east_d = east_i;
-    east_stream = '0;
-    if (p_valid_i != '0) begin
-      for (int unsigned d = 0; d < WestDrivers; d++) begin
-        if (p_valid_i[d] && p_dirs_i[d*2]) begin
-          for (int unsigned w = 0; w < WestWidth; w++) begin
-            east_stream = p_stream_i[d*6 +: StreamW] + StreamW'(w);
-            if (w < 32'(p_count_i[d*4 +: 4])) begin
-              east_d[32'(east_stream)*V +: V] = p_data_i[(d*WestWidth + w)*V +: V];
+  localparam int unsigned Group = 4;  // streams
+  localparam int unsigned Groups = Streams / Group;
+
+  /* verilator lint_off BLKSEQ */  // *_next and *_moves belong to the two processes below
+  logic [Streams*V-1:0] east_next, west_next;
+  logic [Groups-1:0]    east_moves, west_moves;
+  logic [StreamW-1:0]   stream;
+  always_ff @(posedge clk_i) begin
+    east_moves = '0;
+    west_moves = '0;
+    if (en_i) begin
+      for (int unsigned g = 0; g < Groups; g++) begin
+        if (east_def_i[g*Group +: Group] != '0) begin
+          east_next[g*Group*V +: Group*V] = east_i[g*Group*V +: Group*V];
+          east_moves[g] = 1'b1;
+        end
+        if (west_def_i[g*Group +: Group] != '0) begin
+          west_next[g*Group*V +: Group*V] = west_i[g*Group*V +: Group*V];
+          west_moves[g] = 1'b1;
+        end
+      end
+      if (p_valid_i != '0) begin
+        for (int unsigned d = 0; d < WestDrivers; d++) begin
+          if (p_valid_i[d] && p_dirs_i[d*2]) begin
+            for (int unsigned w = 0; w < WestWidth; w++) begin
+              stream = p_stream_i[d*6 +: StreamW] + StreamW'(w);
+              if (w < 32'(p_count_i[d*4 +: 4])) begin
+                east_next[32'(stream)*V +: V] = p_data_i[(d*WestWidth + w)*V +: V];
+                east_moves[stream[StreamW-1:2]] = 1'b1;
+              end
+            end
+          end
+        end
+      end
+      if (q_valid_i != '0) begin
+        for (int unsigned d = 0; d < EastDrivers; d++) begin
+          if (q_valid_i[d] && q_dirs_i[d*2+1]) begin
+            for (int unsigned w = 0; w < EastWidth; w++) begin
+              stream = q_stream_i[d*6 +: StreamW] + StreamW'(w);
+              if (w < 32'(q_count_i[d*4 +: 4])) begin
+                west_next[32'(stream)*V +: V] = q_data_i[(d*EastWidth + w)*V +: V];
+                west_moves[stream[StreamW-1:2]] = 1'b1;
+              end
             end
           end
         end
       end
     end
   end
-  always_comb begin
-    west_d = west_i;
-    west_stream = '0;
-    if (q_valid_i != '0) begin
-      for (int unsigned d = 0; d < EastDrivers; d++) begin
-        if (q_valid_i[d] && q_dirs_i[d*2+1]) begin
-          for (int unsigned w = 0; w < EastWidth; w++) begin
-            west_stream = q_stream_i[d*6 +: StreamW] + StreamW'(w);
-            if (w < 32'(q_count_i[d*4 +: 4])) begin
-              west_d[32'(west_stream)*V +: V] = q_data_i[(d*EastWidth + w)*V +: V];
-            end
-          end
-        end
+  always_ff @(negedge clk_i) begin
+    for (int unsigned g = 0; g < Groups; g++) begin
+      if (east_moves[g]) begin
+        east_q[g*Group*V +: Group*V] = east_next[g*Group*V +: Group*V];
+      end
+      if (west_moves[g]) begin
+        west_q[g*Group*V +: Group*V] = west_next[g*Group*V +: Group*V];
       end
     end
   end
+  /* verilator lint_on BLKSEQ */
 `else
+  logic [Streams*V-1:0] east_d, west_d;
   for (genvar s = 0; s < Streams; s++) begin : gen_stream
     always_comb begin
       east_d[s*V +: V] = east_i[s*V +: V];
@@ -143,13 +172,13 @@ module stream_position #(
       end
     end
   end
-`endif
-`undef PIANOLA_STREAM_FAST
-
   always_ff @(posedge clk_i) begin
     if (en_i && (!Checks || (|east_def_i) || (|p_valid_i))) east_q <= east_d;
     if (en_i && (!Checks || (|west_def_i) || (|q_valid_i))) west_q <= west_d;
   end
+`endif
+`undef PIANOLA_STREAM_FAST
+
   assign east_o = east_q;
   assign west_o = west_q;
 

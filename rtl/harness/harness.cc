@@ -113,27 +113,14 @@ struct PianolaRtlModel {
     tick();
   }
 
-  // One clock cycle. A model without waveforms needs no falling edge: forgetting that the clock was
-  // high is enough, where this version of Verilator lets us.
+  // One clock cycle.
   void tick() {
-    if (!VM_TRACE && tick_rising(top->rootp)) return;
     top->clk_i = 1;
     top->eval();
     dump();
     top->clk_i = 0;
     top->eval();
     dump();
-  }
-  template <typename Root>
-  bool tick_rising(Root* root) {
-    if constexpr (requires { root->__Vtrigrprev__TOP__clk_i; }) {
-      top->clk_i = 1;
-      top->eval();
-      root->__Vtrigrprev__TOP__clk_i = 0;
-      return true;
-    } else {
-      return false;
-    }
   }
   void dump() {
     ++time;

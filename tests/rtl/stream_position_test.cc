@@ -1,4 +1,4 @@
-// The two forms of the stream registers, equal at the ports for any drives.
+// The two forms of the stream registers, equal at the ports where they hold something, for any drives.
 #include <gtest/gtest.h>
 
 #include <cstdint>
@@ -51,26 +51,22 @@ TEST(StreamPosition, SynthesisFormMovesWhatTheSimulationMoves) {
   Vstreams4 simulation{&context, "simulation"};
   Vstreams_synthesis4 synthesis{&context, "synthesis"};
   std::mt19937_64 random(1);
-  bool same_start = false;
   for (int cycle = 0; cycle < 20000; ++cycle) {
     simulation.rst_ni = synthesis.rst_ni = cycle >= 2;
     drive(simulation, random);
     drive(synthesis, random);
-    if (cycle == 2) {  // both registers are written, so that they begin alike
-      simulation.en_i = synthesis.en_i = 1;
-      simulation.p_valid_i = synthesis.p_valid_i = 15;
-      simulation.q_valid_i = synthesis.q_valid_i = 1;
-      same_start = true;
-    }
     random.discard(100);
     clock(simulation);
     clock(synthesis);
-    if (!same_start) continue;
     ASSERT_EQ(simulation.east_def_o, synthesis.east_def_o) << cycle;
     ASSERT_EQ(simulation.west_def_o, synthesis.west_def_o) << cycle;
-    for (int i = 0; i < kWords; ++i) {
-      ASSERT_EQ(simulation.east_o[i], synthesis.east_o[i]) << cycle << " word " << i;
-      ASSERT_EQ(simulation.west_o[i], synthesis.west_o[i]) << cycle << " word " << i;
+    for (int i = 0; i < kWords; ++i) {  // a word is a stream; what holds nothing need not move
+      if (simulation.east_def_o >> i & 1) {
+        ASSERT_EQ(simulation.east_o[i], synthesis.east_o[i]) << cycle << " stream " << i;
+      }
+      if (simulation.west_def_o >> i & 1) {
+        ASSERT_EQ(simulation.west_o[i], synthesis.west_o[i]) << cycle << " stream " << i;
+      }
     }
   }
 }

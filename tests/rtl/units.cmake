@@ -5,7 +5,7 @@ find_package(verilator REQUIRED HINTS $ENV{VERILATOR_ROOT} /usr/share/verilator)
 # pianola_options: generated code does not pass -Wpedantic.
 function(pianola_verilated_unit target top lanes)
   cmake_parse_arguments(ARG "" "" "DEFINES;PARAMETERS" ${ARGN})
-  set(sources)
+  set(sources ${PROJECT_SOURCE_DIR}/rtl/waivers.vlt)
   foreach(source pianola_pkg ${ARG_UNPARSED_ARGUMENTS})
     list(APPEND sources ${PROJECT_SOURCE_DIR}/rtl/${source}.sv)
   endforeach()
@@ -57,6 +57,15 @@ pianola_verilated_unit(streams_synthesis4 stream_position 4 stream_position
   DEFINES PIANOLA_SYNTHESIS_FORM)
 pianola_add_test(stream_position_test units ${CMAKE_CURRENT_LIST_DIR}/stream_position_test.cc
   LIBRARIES unit_streams4 unit_streams_synthesis4)
+
+set(mem_sources ram_1rw delay_line sequencer mem_slice mem_position)
+foreach(lanes 4 16)
+  pianola_verilated_unit(mem${lanes} mem_position ${lanes} ${mem_sources} PARAMETERS -GWords=64)
+  pianola_verilated_unit(mem_synthesis${lanes} mem_position ${lanes} ${mem_sources}
+    PARAMETERS -GWords=64 DEFINES PIANOLA_SYNTHESIS_FORM)
+endforeach()
+pianola_add_test(mem_position_test units ${CMAKE_CURRENT_LIST_DIR}/mem_position_test.cc
+  LIBRARIES pianola_isa unit_mem4 unit_mem16 unit_mem_synthesis4 unit_mem_synthesis16)
 
 # Not a test: cycles a second of each unit alone.
 add_executable(units_speed EXCLUDE_FROM_ALL ${CMAKE_CURRENT_LIST_DIR}/units_speed.cc)
