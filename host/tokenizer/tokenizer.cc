@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "formats/parse_json.h"
 #include "host/tokenizer/pipeline.h"
 #include "host/tokenizer/unicode.h"
 
@@ -88,6 +89,23 @@ bool Tokenizer::is_special(int id) const {
 std::string_view Tokenizer::token_text(int id) const {
   if (!pipeline_->has_token(id)) return {};
   return pipeline_->vocabulary.texts[static_cast<std::size_t>(id)];
+}
+
+std::string Tokenizer::chat_template() const {
+  if (pipeline_->source_kind != SourceKind::HfJson || pipeline_->sources.size() < 2) return {};
+  const Result<Json> config = parse_json(pipeline_->sources[1], "tokenizer_config.json");
+  if (!config.ok()) return {};  // absent; a malformed one was refused when it was read
+  const Json* found = find_member(*config, "chat_template");
+  if (found == nullptr) return {};
+  if (found->is_string()) return found->get<std::string>();
+  for (const Json& named : *found) {
+    const Json* name = find_member(named, "name");
+    const Json* source = find_member(named, "template");
+    if (name != nullptr && *name == "default" && source != nullptr && source->is_string()) {
+      return source->get<std::string>();
+    }
+  }
+  return {};
 }
 
 std::optional<int> Tokenizer::token_id(std::string_view text) const {

@@ -67,6 +67,10 @@ class Tokenizer {
   // [vocabulary]; empty for special tokens and ids without a token.
   std::vector<std::string> token_bytes() const;
 
+  // The chat template that came with the vocabulary (tokenizer_config.json), as its source; of several
+  // the one named "default". Empty: none.
+  std::string chat_template() const;
+
   // For models whose configuration (generation_config.json) knows better. Kept by serialize.
   // Error OutOfRange: not in the vocabulary.
   Status set_eos_ids(std::vector<int> ids);
