@@ -14,6 +14,7 @@ using Action = std::function<Status()>;
 // `chosen` receives the action of the subcommand that was parsed.
 void add_compile_command(CLI::App& app, Action& chosen);
 void add_run_command(CLI::App& app, Action& chosen);
+void add_serve_command(CLI::App& app, Action& chosen);
 void add_score_command(CLI::App& app, Action& chosen);
 void add_inspect_command(CLI::App& app, Action& chosen);
 void add_assembly_commands(CLI::App& app, Action& chosen);

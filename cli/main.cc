@@ -11,6 +11,7 @@ int main(int argc, char** argv) {
   pianola::Action chosen;
   pianola::add_compile_command(app, chosen);
   pianola::add_run_command(app, chosen);
+  pianola::add_serve_command(app, chosen);
   pianola::add_score_command(app, chosen);
   pianola::add_inspect_command(app, chosen);
   pianola::add_plan_command(app, chosen);

@@ -3,9 +3,10 @@
 # What the tool and one Verilated model need.
 TOOL_PACKAGES="g++ cmake ninja-build pkg-config python3 verilator libeigen3-dev nlohmann-json3-dev
   libcli11-dev libtomlplusplus-dev libonig-dev libutf8proc-dev libflatbuffers-dev
-  flatbuffers-compiler libxxhash-dev libzstd-dev libmpfr-dev libsystemc-dev zlib1g-dev"
+  flatbuffers-compiler libxxhash-dev libzstd-dev libmpfr-dev libsystemc-dev zlib1g-dev
+  libboost1.81-dev libspdlog-dev"
 # What the tests need beyond that.
-TEST_PACKAGES="libgtest-dev ccache clang-14 yosys python3-venv chromium"
+TEST_PACKAGES="libgtest-dev ccache clang-14 yosys python3-venv chromium curl"
 # Debian's npm; a nodejs from elsewhere brings its own.
 command -v npm >/dev/null || TEST_PACKAGES="$TEST_PACKAGES nodejs npm"
 

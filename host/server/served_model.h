@@ -1,0 +1,35 @@
+// What is served: a model on a machine, as the handlers of requests see it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "host/generation.h"
+#include "host/server/api_error.h"
+#include "host/server/chat_prompt.h"
+#include "host/server/completion_request.h"
+#include "host/tokenizer/tokenizer.h"
+#include "isa/roll.h"
+
+namespace pianola {
+
+struct ServedModel {
+  std::string id;
+  const Roll* roll = nullptr;
+  const Tokenizer* tokenizer = nullptr;
+  std::vector<std::string> token_bytes{};  // [vocabulary], what each adds to a text
+  ChatPrompt chat;
+  std::string executor;      // that plays the roll
+  std::string fingerprint;   // of the roll
+  std::int64_t created = 0;  // seconds since 1970, when it was loaded
+};
+
+// "pianola-" and a hash of what decides about the tokens.
+std::string fingerprint_of(const Roll& roll);
+
+// The requests to the engine that a completion is made of: for each prompt, n choices.
+ApiResult<std::vector<GenerationOptions>> prepare_generations(const CompletionRequest& request,
+                                                              const ServedModel& model);
+
+}  // namespace pianola

@@ -1,0 +1,122 @@
+// Hostile request bodies: a request that the engine can take or a clean error, in bounded time and
+// memory.
+#include "host/server/completion_request.h"
+#include "host/server/served_model.h"
+#include "tests/fuzz/fuzz_cases.h"
+#include "tests/support/shared_files.h"
+
+namespace pianola {
+namespace {
+
+const std::vector<std::string> kFragments = {
+    "{",
+    "}",
+    "[",
+    "]",
+    ",",
+    ":",
+    "\"",
+    "\\",
+    "\\u0000",
+    "\\ud800",
+    "null",
+    "true",
+    "false",
+    "0",
+    "-1",
+    "1e999",
+    "-0.0",
+    "1e-400",
+    "18446744073709551616",
+    "9223372036854775807",
+    "2147483648",
+    "\"\"",
+    "[]",
+    "{}",
+    "[[[[[[[[",
+    "{\"a\":{\"a\":",
+    "\xFF",
+    "\xC3",
+    "\xF0\x9F",
+    "\"prompt\":",
+    "\"messages\":",
+    "\"content\":",
+    "\"role\":",
+    "\"temperature\":",
+    "\"top_p\":",
+    "\"n\":",
+    "\"max_tokens\":",
+    "\"stop\":",
+    "\"logit_bias\":",
+    "\"stream\":",
+    "\"stream_options\":",
+    "\"tools\":",
+    "\"response_format\":",
+    "\"grammar\":",
+    "\"logprobs\":",
+    "\"top_logprobs\":",
+    "\"seed\":",
+    "\"deadline_ms\":",
+    "\"echo\":",
+    "\"type\":\"text\"",
+    "<|end_of_text|>",
+    "\"chat_template_kwargs\":",
+    "\"tool_calls\":",
+    "\"arguments\":\"{}\"",
+};
+
+const std::vector<std::string> kSeeds = {
+    R"({"model": "m", "prompt": "Once", "max_tokens": 5, "temperature": 0.5, "echo": true, "logprobs": 2})",
+    R"({"prompt": [[1, 2], [3]], "n": 3, "logit_bias": {"5": -100}, "stop": ["a", "b"], "seed": -1})",
+    R"({"messages": [{"role": "system", "content": "a"}, {"role": "user", "content":
+        [{"type": "text", "text": "b"}]}], "stream": true, "stream_options": {"include_usage": true}})",
+    R"({"messages": [{"role": "assistant", "tool_calls": [{"id": "1", "type": "function", "function":
+        {"name": "f", "arguments": "{\"a\": 1}"}}]}, {"role": "tool", "tool_call_id": "1", "content": "c"}],
+        "tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}],
+        "response_format": {"type": "json_schema", "json_schema": {"schema": {"type": "object",
+        "properties": {"a": {"type": "integer"}}}}}, "deadline_ms": 10.5, "top_p": 0.5})",
+};
+
+TEST(RequestFuzz, MutatedBodiesAreTakenOrRefused) {
+  const std::string json = read_file(PIANOLA_SOURCE_DIR "/models/nursery-llama/tokenizer.json");
+  Result<Tokenizer> tokenizer = tokenizer_from_hf_json(std::as_bytes(std::span(json)));
+  ASSERT_TRUE(tokenizer.ok());
+  Roll roll;  // preparing needs its facts only
+  roll.metadata.model.vocabulary = 1024;
+  roll.metadata.model.context = 128;
+  roll.target.clock_mhz = 200;
+  ServedModel model;
+  model.roll = &roll;
+  model.tokenizer = &*tokenizer;
+  model.token_bytes = tokenizer->token_bytes();
+  Result<ChatPrompt> chat = ChatPrompt::create(
+      "{% for m in messages %}{{ m.role }}: {{ m.content }}{{ m.tool_calls | tojson }}\n{% endfor "
+      "%}"
+      "{{ tools | tojson }}",
+      *tokenizer);
+  ASSERT_TRUE(chat.ok());
+  model.chat = std::move(*chat);
+  int taken = 0;
+  run_fuzz_cases(fuzz_case_count(), [&](FuzzRandom& random) {
+    const std::string body = mutate_text(random, random.pick(kSeeds), kFragments);
+    ApiResult<CompletionRequest> request = read_completion_request(body, random.below(2) == 0);
+    if (!request.ok()) {
+      EXPECT_GE(request.error().status, 400);
+      EXPECT_FALSE(to_text(to_json(request.error())).empty());
+      return;
+    }
+    ApiResult<std::vector<GenerationOptions>> options = prepare_generations(request.value(), model);
+    if (!options.ok()) {
+      EXPECT_FALSE(options.error().message.empty());
+      return;
+    }
+    ++taken;
+    for (const GenerationOptions& one : options.value()) {
+      EXPECT_TRUE(check_generation(one, 1024, 128).ok());
+    }
+  });
+  EXPECT_GT(taken, 0);
+}
+
+}  // namespace
+}  // namespace pianola

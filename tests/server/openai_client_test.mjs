@@ -1,0 +1,251 @@
+// The official client of OpenAI against `pianola serve`.
+// usage: node openai_client_test.mjs TOOL SOURCE EXECUTOR
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import readline from "node:readline";
+import test, { after, before } from "node:test";
+
+const [tool, source, executor] = process.argv.slice(2);
+let OpenAI;
+try {
+  ({ default: OpenAI } = await import("openai"));
+} catch (error) {
+  console.error(`tests/node_modules has no openai (tests/setup_oracles.sh installs it): ${error.message}`);
+  process.exit(process.env.PIANOLA_REQUIRE_ORACLES === "1" ? 1 : 77);
+}
+// The RTL plays a tenth of a million cycles a second and more; the same tests ask for less of it.
+const long = executor === "emulator";
+const tokens = long ? 24 : 4;
+
+async function serve(...options) {
+  const child = spawn(tool, ["serve", `${source}/models/nursery-llama`, "--context", "128",
+    "--port", "0", "--executor", executor, "--api-key", "sesame", ...options]);
+  child.stderr.resume();
+  for await (const line of readline.createInterface({ input: child.stdout })) {
+    const found = line.match(/^listening on (http:\S+)$/);
+    if (found) return { child, url: found[1] };
+  }
+  throw new Error("the server did not start");
+}
+
+let server, client;
+before(async () => {
+  server = await serve("--slots", "4");
+  client = new OpenAI({ baseURL: server.url + "/v1", apiKey: "sesame", maxRetries: 0 });
+});
+after(async () => {
+  const ended = new Promise((done) => server.child.on("exit", (code) => done(code)));
+  server.child.kill("SIGTERM");
+  assert.equal(await ended, 0);
+});
+
+const model = "nursery-llama";
+const prompt = "Once upon a time";
+const chat = (extra) => client.chat.completions.create({
+  model, messages: [{ role: "user", content: prompt }], max_tokens: tokens, temperature: 0, ...extra,
+});
+const complete = (extra) => client.completions.create({
+  model, prompt, max_tokens: tokens, temperature: 0, ...extra,
+});
+async function collect(stream) {
+  const chunks = [];
+  for await (const chunk of stream) chunks.push(chunk);
+  return chunks;
+}
+
+test("lists its model", async () => {
+  const list = await client.models.list();
+  assert.deepEqual(list.data.map((one) => one.id), [model]);
+  assert.equal((await client.models.retrieve(model)).object, "model");
+  await assert.rejects(client.models.retrieve("another"), OpenAI.NotFoundError);
+});
+
+test("chats", async () => {
+  const answer = await chat();
+  assert.equal(answer.object, "chat.completion");
+  assert.match(answer.id, /^chatcmpl-[0-9a-f]{16}$/);
+  const choice = answer.choices[0];
+  assert.equal(choice.message.role, "assistant");
+  assert.ok(choice.message.content.length > 0);
+  assert.equal(choice.finish_reason, "length");
+  assert.equal(answer.usage.completion_tokens, tokens);
+  assert.equal(answer.usage.total_tokens, answer.usage.prompt_tokens + tokens);
+});
+
+test("streams what it answers at once", async () => {
+  const whole = (await chat()).choices[0].message.content;
+  const chunks = await collect(await chat({ stream: true, stream_options: { include_usage: true } }));
+  const ids = new Set(chunks.map((chunk) => chunk.id));
+  assert.equal(ids.size, 1);
+  const withChoices = chunks.filter((chunk) => chunk.choices.length > 0);
+  assert.deepEqual(withChoices.map((chunk) => chunk.choices[0].delta.role).filter(Boolean), ["assistant"]);
+  assert.equal(withChoices[0].choices[0].delta.role, "assistant");
+  assert.equal(withChoices.map((chunk) => chunk.choices[0].delta.content ?? "").join(""), whole);
+  assert.deepEqual(withChoices.map((chunk) => chunk.choices[0].finish_reason),
+    [...Array(withChoices.length - 1).fill(null), "length"]);
+  const last = chunks.at(-1);
+  assert.deepEqual(last.choices, []);
+  assert.equal(last.usage.completion_tokens, tokens);
+  assert.ok(chunks.slice(0, -1).every((chunk) => chunk.usage === null));
+  const plain = await collect(await chat({ stream: true }));
+  assert.ok(plain.every((chunk) => chunk.usage === undefined));
+});
+
+test("the client's own stream helper understands the stream", async () => {
+  const stream = client.chat.completions.stream({
+    model, messages: [{ role: "user", content: prompt }], max_tokens: tokens, temperature: 0,
+  });
+  const final = await stream.finalChatCompletion();
+  assert.equal(final.choices[0].message.content, (await chat()).choices[0].message.content);
+});
+
+test("completes texts, several at once, with the prompt before them", async () => {
+  const answer = await complete({ prompt: [prompt, "The"], echo: true });
+  assert.equal(answer.object, "text_completion");
+  assert.deepEqual(answer.choices.map((choice) => choice.index), [0, 1]);
+  assert.ok(answer.choices[0].text.startsWith(prompt));
+  assert.ok(answer.choices[1].text.startsWith("The"));
+  const streamed = await collect(await complete({ stream: true }));
+  assert.equal(streamed.map((chunk) => chunk.choices[0]?.text ?? "").join(""),
+    answer.choices[0].text.slice(prompt.length));
+});
+
+test("gives the same for the same seed and other things for others", async () => {
+  const draw = async (seed) => (await chat({ temperature: 1.5, seed, top_p: 0.95 })).choices[0].message.content;
+  const [first, again, other] = await Promise.all([draw(1), draw(1), draw(2)]);
+  assert.equal(first, again);
+  assert.notEqual(first, other);
+  const several = await chat({ n: 2, temperature: 1.5, seed: 1, top_p: 0.95 });
+  assert.deepEqual(several.choices.map((choice) => choice.message.content), [first, other]);
+});
+
+test("has log probabilities", async () => {
+  const answer = await chat({ logprobs: true, top_logprobs: 3 });
+  const content = answer.choices[0].logprobs.content;
+  assert.equal(content.length, tokens);
+  for (const token of content) {
+    assert.equal(token.top_logprobs.length, 3);
+    assert.equal(token.top_logprobs[0].token, token.token);  // greedy
+    assert.ok(token.logprob <= 0 && token.logprob >= token.top_logprobs[1].logprob);
+    assert.deepEqual([...Buffer.from(token.token)], token.bytes);
+  }
+  assert.equal(content.map((token) => token.token).join(""), answer.choices[0].message.content);
+  const streamed = await collect(await chat({ logprobs: true, top_logprobs: 3, stream: true }));
+  assert.deepEqual(streamed.flatMap((chunk) => chunk.choices[0]?.logprobs?.content ?? []), content);
+  const text = await complete({ logprobs: 2, echo: true, max_tokens: 2 });
+  const scored = text.choices[0].logprobs;
+  assert.equal(scored.tokens.length, text.usage.prompt_tokens + 2);
+  assert.equal(scored.token_logprobs[0], null);
+  assert.ok(scored.token_logprobs.slice(1).every((logprob) => logprob < 0));
+});
+
+test("stops at strings, wherever tokens end", async () => {
+  const whole = (await chat()).choices[0].message.content;
+  const stop = whole.slice(4, 8);
+  const answer = await chat({ stop: [stop, "never said"] });
+  assert.equal(answer.choices[0].message.content, whole.slice(0, whole.indexOf(stop)));
+  assert.equal(answer.choices[0].finish_reason, "stop");
+  assert.equal(answer.pianola.stop_string, stop);
+  const streamed = await collect(await chat({ stop, stream: true }));
+  assert.equal(streamed.map((chunk) => chunk.choices[0]?.delta.content ?? "").join(""),
+    answer.choices[0].message.content);
+});
+
+test("obeys a bias", async () => {
+  const free = (await chat({ logprobs: true })).choices[0].logprobs.content[0].token;
+  const { tokens: [id] } = await (await fetch(server.url + "/tokenize", {
+    method: "POST", headers: { authorization: "Bearer sesame" },
+    body: JSON.stringify({ content: free }),
+  })).json();
+  const without = await chat({ logprobs: true, logit_bias: { [id]: -100 } });
+  assert.notEqual(without.choices[0].logprobs.content[0].token, free);
+});
+
+test("refuses what is wrong before a stream begins", async () => {
+  const refused = async (extra, param, code) => {
+    for (const stream of [false, true]) {
+      await assert.rejects(chat({ ...extra, stream }), (error) => {
+        assert.ok(error instanceof OpenAI.BadRequestError, String(error));
+        assert.equal(error.param, param);
+        assert.equal(error.code, code);
+        assert.equal(error.type, "invalid_request_error");
+        return true;
+      });
+    }
+  };
+  await refused({ temperature: -1 }, "temperature", "invalid_value");
+  await refused({ temperature: "hot" }, "temperature", "invalid_type");
+  await refused({ surprise: 1 }, "surprise", "unknown_parameter");
+  await refused({ max_tokens: 4000 }, "messages", "context_length_exceeded");
+  await refused({ messages: [] }, "messages", "invalid_value");
+  await refused({ logit_bias: { 99999: 1 } }, "logit_bias", null);
+  await assert.rejects(chat({ model: "another" }), OpenAI.NotFoundError);
+  const other = new OpenAI({ baseURL: server.url + "/v1", apiKey: "wrong", maxRetries: 0 });
+  await assert.rejects(other.chat.completions.create({ model, messages: [] }), OpenAI.AuthenticationError);
+});
+
+test("lists what has no effect", async () => {
+  const answer = await chat({ user: "me", store: false });
+  assert.deepEqual(answer.pianola.ignored_parameters, ["user", "store"]);
+});
+
+test("is cancelled when the client aborts", async () => {
+  const controller = new AbortController();
+  const stream = await client.chat.completions.create(
+    { model, messages: [{ role: "user", content: prompt }], ignore_eos: true, stream: true },
+    { signal: controller.signal });
+  let seen = 0;
+  try {
+    for await (const chunk of stream) {
+      if (chunk.choices[0]?.delta.content && ++seen === 2) controller.abort();
+    }
+  } catch (error) {
+    assert.ok(error instanceof OpenAI.APIUserAbortError, String(error));
+  }
+  const metric = async (name) => {
+    const text = await (await fetch(server.url + "/metrics", { headers: { authorization: "Bearer sesame" } })).text();
+    return Number(text.match(new RegExp(`^${name} (\\d+)$`, "m"))[1]);
+  };
+  for (let i = 0; i < 100 && await metric("pianola_requests_running") > 0; ++i) {
+    await new Promise((done) => setTimeout(done, 50));
+  }
+  assert.equal(await metric("pianola_requests_running"), 0);
+  assert.equal(await metric("pianola_requests_cancelled_total"), 1);
+});
+
+test("says the machine's time beforehand, and keeps deadlines", async () => {
+  const body = { model, messages: [{ role: "user", content: "The quiet fox" }], max_tokens: tokens, ignore_eos: true,
+    cache_prompt: false };
+  const quote = await client.post("/quote", { body });
+  assert.equal(quote.choices[0].completion_tokens, tokens);
+  const answer = await client.chat.completions.create(body);
+  assert.equal(answer.pianola.cycles, quote.cycles);
+  const needed = quote.cycles / (quote.clock_mhz * 1000);
+  const met = await client.chat.completions.create({ ...body, deadline_ms: needed * 1.001 });
+  assert.equal(met.pianola.deadline.needed_cycles, quote.cycles);
+  await assert.rejects(client.chat.completions.create({ ...body, deadline_ms: needed * 0.999 }), (error) => {
+    assert.ok(error instanceof OpenAI.UnprocessableEntityError, String(error));
+    assert.equal(error.code, "deadline_cannot_be_met");
+    return true;
+  });
+});
+
+test("is retried when its queue is full", { skip: !long }, async () => {
+  const small = await serve("--slots", "1", "--queue", "1");
+  const patient = new OpenAI({ baseURL: small.url + "/v1", apiKey: "sesame", maxRetries: 20 });
+  const hasty = new OpenAI({ baseURL: small.url + "/v1", apiKey: "sesame", maxRetries: 0 });
+  try {
+    const ask = (who) => who.completions.create({ model, prompt, max_tokens: 100, temperature: 0, ignore_eos: true });
+    const answers = await Promise.all(Array.from({ length: 6 }, () => ask(patient)));
+    assert.equal(new Set(answers.map((answer) => answer.choices[0].text)).size, 1);
+    const results = await Promise.allSettled(Array.from({ length: 12 }, () => ask(hasty)));
+    const refused = results.filter((result) => result.status === "rejected");
+    assert.ok(refused.length > 0);
+    for (const { reason } of refused) {
+      assert.ok(reason instanceof OpenAI.RateLimitError, String(reason));
+      assert.equal(reason.headers.get("retry-after"), "1");
+    }
+  } finally {
+    small.child.kill("SIGKILL");
+  }
+});
