@@ -6,6 +6,7 @@
 #include "cli/commands.h"
 #include "cli/progress.h"
 #include "emulator/build_rtl.h"
+#include "isa/fpga_cells.h"
 #include "isa/target.h"
 
 namespace pianola {
@@ -22,6 +23,21 @@ const char* unit_name(UnitKind kind) {
   return "";
 }
 
+// What the core claims of its part, by formulas.
+void print_part(const Target& target, const FpgaPart& part) {
+  const FpgaCells cells = core_cells(target, part);
+  const auto percent = [](double claimed, int available) {
+    return available == 0 ? 0 : 100 * claimed / available;
+  };
+  std::printf("  %s, %d clock edges a cycle: about %.0f %% of its LUTs, %.0f %% of registers, %.0f %% of "
+              "multipliers, %.0f %% of block RAMs, %.0f %% of UltraRAMs\n",
+              part.name, target.beats, percent(cells.luts + cells.memory_luts, part.luts),
+              percent(cells.registers, part.registers),
+              percent(cells.multipliers, part.multipliers),
+              percent(cells.block_rams, part.block_rams),
+              percent(cells.ultra_rams, part.ultra_rams));
+}
+
 Status list_targets() {
   TRY(std::vector<std::string> names, target_names());
   for (const std::string& name : names) {
@@ -34,6 +50,7 @@ Status list_targets() {
                        target.lanes / (1 << 20);
     std::printf("\n  %d slices of %d words: %.2f MiB\n", target.slices(), target.words_per_slice,
                 mib);
+    if (const FpgaPart* part = find_fpga_part(target.part)) print_part(target, *part);
   }
   return Ok{};
 }

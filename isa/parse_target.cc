@@ -6,6 +6,8 @@
 #include <set>
 #include <sstream>
 
+#include "isa/fpga_cells.h"
+#include "isa/fpga_parts.h"
 #include "isa/instructions.h"
 #include "isa/target.h"
 #include "isa/target_keys.h"
@@ -59,6 +61,7 @@ class TargetReader {
     read_scheme("w4", 4, target_.w4);
     read_choice("weights", "scale", kScaleNames, target_.scale);
     read_choice("kv", "residence", kKvResidenceNames, target_.kv);
+    read_fpga();
     refuse_unknown(root_, "");
   }
 
@@ -205,6 +208,21 @@ class TargetReader {
     known_.insert(section);
     read_integer(section.c_str(), "bits", scheme.bits, bits, bits, 1);
     read_integer(section.c_str(), "group", scheme.group, 0, 1 << 20, 1);
+  }
+
+  // An optional section.
+  void read_fpga() {
+    if (!root_.contains("fpga")) return;
+    known_.insert("fpga");
+    if (const toml::node* part = find("fpga.part")) {
+      const auto text = part->value_exact<std::string_view>();
+      if (text && find_fpga_part(*text)) {
+        target_.part = *text;
+      } else {
+        wrong("fpga.part", "one of " + fpga_part_names(), part);
+      }
+    }
+    if (find("fpga.beats")) read_integer("fpga", "beats", target_.beats, 1, 16, 1);
   }
 
   void refuse_unknown(const toml::table& table, const std::string& section) {
@@ -361,6 +379,18 @@ void check_groups(const Target& target, TargetReader& reader) {
   }
 }
 
+void check_beats(const Target& target, TargetReader& reader) {
+  if (!reader.good({"lanes", "fpga.beats"}) || target.beats == 1) return;
+  const auto power_of_two = [](int n) { return (n & (n - 1)) == 0; };
+  if (!power_of_two(target.beats) || !power_of_two(target.lanes) || target.lanes > 64 ||
+      target.beats > target.lanes) {
+    reader.problem("fpga.beats: expected a power of two that divides lanes, which are a power of two "
+                   "of at most 64, got " +
+                   std::to_string(target.beats) + " beats of " + std::to_string(target.lanes) +
+                   " lanes");
+  }
+}
+
 void check_combinations(const Target& target, TargetReader& reader) {
   if (reader.good({"streams"}) && (target.streams & (target.streams - 1)) != 0) {
     reader.problem("streams: expected a power of two (slice k uses stream + k mod streams), got " +
@@ -381,6 +411,7 @@ void check_combinations(const Target& target, TargetReader& reader) {
   check_loads(target, reader);
   check_ports(target, reader);
   check_groups(target, reader);
+  check_beats(target, reader);
 }
 
 }  // namespace
@@ -409,6 +440,12 @@ Result<Target> parse_target(std::string_view toml_text, std::string_view where) 
   TargetReader reader(parsed.table(), target);
   reader.read();
   check_combinations(target, reader);
+  if (reader.problems().empty()) make_derived(target);
+  if (reader.problems().empty() && !target.part.empty()) {
+    for (const std::string& line : find_fpga_excess(target, *find_fpga_part(target.part))) {
+      reader.problem(line);
+    }
+  }
   if (!reader.problems().empty()) {
     std::string message;
     for (const std::string& problem : reader.problems()) {
@@ -416,7 +453,6 @@ Result<Target> parse_target(std::string_view toml_text, std::string_view where) 
     }
     return Error{ErrorCode::InvalidArgument, message, std::string(where)};
   }
-  make_derived(target);
   return target;
 }
 

@@ -7,6 +7,8 @@ target_sources(pianola_isa PRIVATE
   check_roll.cc
   disassemble.cc
   find_target.cc
+  fpga_cells.cc
+  fpga_parts.cc
   parse_target.cc
   roll.cc
   roll_metadata.cc

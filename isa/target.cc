@@ -114,6 +114,11 @@ std::string canonical_text(const Target& target) {
   scheme("w4", target.w4);
   out += "scale = \"" + name_of(kScaleNames, target.scale) + "\"\n";
   out += "[kv]\nresidence = \"" + name_of(kKvResidenceNames, target.kv) + "\"\n";
+  if (!target.part.empty() || target.beats != 1) {
+    out += "[fpga]\n";
+    if (!target.part.empty()) out += "part = " + quote_all(target.part) + "\n";
+    out += "beats = " + std::to_string(target.beats) + "\n";
+  }
   return out;
 }
 

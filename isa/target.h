@@ -77,6 +77,10 @@ struct Target {
   ScaleFormat scale = ScaleFormat::F16;
   int activation_group = 64;
   KvResidence kv = KvResidence::Port;
+  // Of a core that is synthesized: the FPGA that it has to fit (fpga_parts.h; empty: none), and the
+  // clock edges of a machine cycle, in each of which lanes / beats lanes are computed.
+  std::string part;
+  int beats = 1;
 
   // Derived by make_derived().
   std::vector<QueueInfo> queues;           // by queue number

@@ -35,7 +35,7 @@ std::string problems(const std::string& text) {
   EXPECT_NE(std::string(text).find(part), std::string::npos) << "in: " << (text)
 
 TEST(Target, ShippedTargetsParse) {
-  for (const char* name : {"sim16", "sim32", "duo16", "tsp32"}) {
+  for (const char* name : {"sim16", "sim32", "duo16", "tsp32", "u55c"}) {
     const auto target = load_target(name);
     ASSERT_TRUE(target.ok()) << to_string(target.error());
     EXPECT_EQ(target->name, name);
@@ -44,6 +44,39 @@ TEST(Target, ShippedTargetsParse) {
     EXPECT_EQ(canonical_text(*again), canonical_text(*target));
     EXPECT_FALSE(write_target_package(*target).empty());
   }
+}
+
+TEST(Target, TooBigForItsPartIsRefused) {
+  const auto with_fpga = [](const std::string& section) {
+    return problems(small16_text() + "\n[fpga]\n" + section + "\n");
+  };
+  EXPECT_CONTAINS(with_fpga("part = \"xc7a200t\""),
+                  "fpga.part: expected one of \"lfe5u-85f\", \"xc7a100t\", \"xck26\", \"xcu55c\", "
+                  "got \"xc7a200t\"");
+  EXPECT_CONTAINS(with_fpga("beats = 3"), "fpga.beats: expected a power of two");
+  EXPECT_CONTAINS(with_fpga("beats = 32"), "fpga.beats: expected an integer from 1 to 16, got 32");
+  // Each resource that is short, with estimate, limit and advice.
+  const std::string text = with_fpga("part = \"lfe5u-85f\"");
+  EXPECT_CONTAINS(text, " LUTs, but 80 % of those of lfe5u-85f are 66912; use more beats");
+  EXPECT_CONTAINS(text, " registers, but 80 % of those of lfe5u-85f are 66912; use fewer streams");
+  EXPECT_CONTAINS(text, " multipliers, but 80 % of those of lfe5u-85f are 124; use more beats");
+  // The same machine on a part where it fits, or on none.
+  EXPECT_EQ(with_fpga("part = \"xcu55c\""), "accepted");
+  EXPECT_EQ(with_fpga("beats = 4"), "accepted");
+}
+
+TEST(Target, BeatsAreThoseOfTheSynthesisForm) {
+  auto target = parse_target(small16_text(), "x");
+  ASSERT_TRUE(target.ok());
+  EXPECT_EQ(target->beats, 1);
+  EXPECT_CONTAINS(write_target_package(*target), "Beats = 1;");
+  target->beats = 8;
+  target->part = "xcu55c";
+  EXPECT_CONTAINS(write_target_package(*target), "Beats = 8;");
+  const auto again = parse_target(canonical_text(*target), "canonical");
+  ASSERT_TRUE(again.ok()) << to_string(again.error());
+  EXPECT_EQ(again->beats, 8);
+  EXPECT_EQ(again->part, "xcu55c");
 }
 
 TEST(Target, NumbersOfSmall16) {

@@ -1,4 +1,5 @@
-# Cell counts of the units and of a whole core, against formulas in their parameters.
+# Cell counts of the units and of whole cores, against formulas in their parameters and against what the
+# part of a target has.
 find_program(YOSYS yosys)
 find_package(Python3 COMPONENTS Interpreter)
 if(NOT YOSYS OR NOT Python3_FOUND)
@@ -6,12 +7,12 @@ if(NOT YOSYS OR NOT Python3_FOUND)
 endif()
 
 # pianola_count_cells(target suffix units...): tests named Synthesis.CountsCells<suffix>.<unit>; after
-# a unit a colon and the only family.
+# a unit a colon and the only part.
 function(pianola_count_cells target suffix)
   foreach(unit ${ARGN})
     set(test Synthesis.CountsCells${suffix}.${unit})
     string(REPLACE ":" "." test ${test})
-    string(REPLACE ":" ";--family;" arguments ${unit})
+    string(REPLACE ":" ";--part;" arguments ${unit})
     add_test(NAME ${test}
       COMMAND Python3::Interpreter ${PROJECT_SOURCE_DIR}/rtl/synth/synthesize.py
         $<TARGET_FILE:pianola_target_package> ${PROJECT_SOURCE_DIR}/rtl/synth/${target}.toml
@@ -20,13 +21,19 @@ function(pianola_count_cells target suffix)
   endforeach()
 endfunction()
 
-pianola_count_cells(core4 "" core:xc7 core:ecp5 vxm_chain send_port mxm mem_slice sxm stream_position sequencer
+pianola_count_cells(core4 "" core:xc7a100t core:lfe5u-85f vxm_chain send_port mxm mem_slice sxm stream_position sequencer
   recv_port instruction_fifo freeze_pipeline dispatcher fp_special fp_add fp_mul fp_minmax
   fp_convert fp_round)
 # A second point: 8 lanes, every stage of the VXM.
 pianola_count_cells(core8 With8Lanes vxm_chain mxm sxm)
+# A whole core, against its part.
+add_test(NAME Synthesis.FitsItsPart.arty16
+  COMMAND Python3::Interpreter ${PROJECT_SOURCE_DIR}/rtl/synth/synthesize.py
+    $<TARGET_FILE:pianola_target_package> ${PROJECT_SOURCE_DIR}/rtl/synth/arty16.toml
+    ${PROJECT_SOURCE_DIR}/rtl ${CMAKE_CURRENT_BINARY_DIR}/synth core --part xc7a100t --fit)
+set_tests_properties(Synthesis.FitsItsPart.arty16 PROPERTIES LABELS yosys TIMEOUT 1800 COST 1000)
 # The longest first.
-set_tests_properties(Synthesis.CountsCells.core.xc7 Synthesis.CountsCells.core.ecp5
+set_tests_properties(Synthesis.CountsCells.core.xc7a100t Synthesis.CountsCells.core.lfe5u-85f
   PROPERTIES COST 1000)
 set_tests_properties(Synthesis.CountsCellsWith8Lanes.vxm_chain PROPERTIES COST 500)
 
@@ -46,7 +53,7 @@ if(VERILATOR_TOOL)
       --x-initial fast --noassert --Mdir ${netlist} --prefix Vmxm_netlist4
       --top-module mxm_netlist -CFLAGS -O1 ${netlist}/mxm.v > ${netlist}/verilator.log
     DEPENDS pianola_target_package ${PROJECT_SOURCE_DIR}/rtl/synth/synthesize.py
-      ${PROJECT_SOURCE_DIR}/rtl/synth/cell_counts.py ${PROJECT_SOURCE_DIR}/rtl/synth/core4.toml
+      ${PROJECT_SOURCE_DIR}/rtl/synth/core4.toml
       ${netlist_sources}
     COMMENT "Verilating the netlist of mxm" VERBATIM)
   # unit_mxm4 brings Verilator's own library.
