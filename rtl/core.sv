@@ -6,6 +6,11 @@
 // when the port FIFOs are filled (isa.md section 8). done_o is set after the machine cycle of END;
 // the send FIFOs may still hold vectors. Inputs lead to flops only.
 //
+// In the synthesis form a machine cycle may take several clock edges (target_pkg::Beats): in each of them,
+// a beat, Lanes / Beats lanes of all streams move and are computed, lane 0 first. What belongs to a
+// vector is there once per lane of a beat; what belongs to an instruction acts in the last beat. The
+// simulation form takes one edge: machine cycles are the same.
+//
 // fault_o is a flat vector of 32-bit sets of rule codes: one per position, then one for the front.
 // Units report in the cycle of the violation or in one of the next few; the front counts its own
 // cycles (front_cycle_o).
@@ -70,6 +75,20 @@ module core #(
   localparam int unsigned FifoSlack = 2;
   localparam int unsigned WordLevelW = $clog2(target_pkg::InstructionFifoWords + FifoSlack + 1);
 
+`ifdef VERILATOR
+`ifndef PIANOLA_SYNTHESIS_FORM
+`define PIANOLA_CORE_FAST
+`endif
+`endif
+`ifdef PIANOLA_CORE_FAST
+  localparam int unsigned Beats = 1;
+`else
+  localparam int unsigned Beats = target_pkg::Beats;
+`endif
+`undef PIANOLA_CORE_FAST
+  localparam int unsigned BeatW = V / Beats;
+  localparam int unsigned BeatCountW = (Beats > 1) ? $clog2(Beats) : 1;
+
   if (pianola_pkg::latency_dispatch(Lanes) != 2) begin : gen_dispatch_other
     $error("core: dispatch must be 2");
   end
@@ -86,6 +105,22 @@ module core #(
       totals_q <= totals_i;
       words_q <= words_i;
     end
+  end
+
+  // -- Beats ----------------------------------------------------------------------------------
+  logic [BeatCountW-1:0] beat;
+  logic                  step;  // the last beat
+  if (Beats > 1) begin : gen_beats
+    logic [BeatCountW-1:0] beat_q;
+    always_ff @(posedge clk_i) begin
+      if (!rst_ni || start_q) beat_q <= '0;
+      else beat_q <= beat_q + 1'b1;
+    end
+    assign beat = beat_q;
+    assign step = &beat_q;
+  end else begin : gen_one_beat
+    assign beat = '0;
+    assign step = 1'b1;
   end
 
   // -- Front ----------------------------------------------------------------------------------
@@ -113,7 +148,7 @@ module core #(
     .fault_o(dispatch_fault)
   );
 
-  assign grant = running_q && filled_q && dispatch_ready && port_ready;
+  assign grant = step && running_q && filled_q && dispatch_ready && port_ready;
   always_ff @(posedge clk_i) begin
     if (!rst_ni || start_q) begin
       running_q <= rst_ni;
@@ -138,15 +173,15 @@ module core #(
   end
 
   // -- Front to back --------------------------------------------------------------------------
-  logic              en, last;
+  logic              live, en, last;
   logic [Queues-1:0] back_push;
   logic [EntryW-1:0] entry;
   freeze_pipeline #(
     .Queues(Queues), .EntryW(EntryW), .FreezeDepth(target_pkg::FreezeDepth)
   ) u_freeze (
-    .clk_i(clk_i), .rst_ni(rst_ni), .start_i(start_q), .grant_i(grant), .end_i(ending),
+    .clk_i(clk_i), .rst_ni(rst_ni), .start_i(start_q), .step_i(step), .grant_i(grant), .end_i(ending),
     .push_i(push), .push_set_i(push_set), .entry_i(word[pianola_pkg::TimingLsb +: EntryW]),
-    .en_o(en), .end_o(last), .push_set_o(back_push), .entry_o(entry)
+    .live_o(live), .en_o(en), .end_o(last), .push_set_o(back_push), .entry_o(entry)
   );
 
   logic [47:0] cycle_q, frozen_q, frozen_after_first_q;
@@ -166,7 +201,7 @@ module core #(
         started_q <= 1'b1;
         done_q <= last;
         ended_q <= last;
-      end else if (!done_q) begin
+      end else if (step && !done_q) begin
         frozen_q <= frozen_q + 1'b1;
         if (started_q) frozen_after_first_q <= frozen_after_first_q + 1'b1;
       end
@@ -206,13 +241,13 @@ module core #(
     localparam int unsigned Drivers = drivers_of(p);
     localparam int unsigned Width = width_of(p);
 
-    logic [Streams*V-1:0]       east, west;  // E[p], W[p]
+    logic [Streams*BeatW-1:0]   east, west;  // E[p], W[p]
     logic [Streams-1:0]         east_def, west_def;
     logic [Drivers-1:0]         drive_valid;
     logic [Drivers*2-1:0]       drive_dirs;
     logic [Drivers*6-1:0]       drive_stream;
     logic [Drivers*4-1:0]       drive_count;
-    logic [Drivers*Width*V-1:0] drive_data;
+    logic [Drivers*Width*BeatW-1:0] drive_data;
     logic                       conflict, holds, busy;
     logic [31:0]                unit_fault;
 
@@ -226,10 +261,10 @@ module core #(
     end else begin : gen_streams
       stream_position #(
         .Lanes(Lanes), .Streams(Streams), .WestDrivers(Drivers), .WestWidth(Width),
-        .EastDrivers(drivers_of(p + 1)), .EastWidth(width_of(p + 1)),
+        .EastDrivers(drivers_of(p + 1)), .EastWidth(width_of(p + 1)), .Beats(Beats),
         .Checks(Checks)
       ) u_streams (
-        .clk_i(clk_i), .rst_ni(rst_ni), .start_i(start_q), .en_i(en), .east_i(east),
+        .clk_i(clk_i), .rst_ni(rst_ni), .start_i(start_q), .live_i(live), .en_i(en), .east_i(east),
         .east_def_i(east_def), .p_valid_i(drive_valid), .p_dirs_i(drive_dirs),
         .p_stream_i(drive_stream), .p_count_i(drive_count), .p_data_i(drive_data),
         .west_i(gen_position[p+1].west), .west_def_i(gen_position[p+1].west_def),
@@ -240,11 +275,22 @@ module core #(
       );
     end
     if (Checks) begin : gen_drive_check
+      logic [Drivers*Width*V-1:0] vectors;
+      if (Beats == 1) begin : gen_whole
+        assign vectors = drive_data;
+      end else begin : gen_beats
+        for (genvar i = 0; i < Drivers * Width; i++) begin : gen_vector
+          beat_collector #(.Width(BeatW), .Beats(Beats)) u_vector (
+            .clk_i(clk_i), .live_i(live), .data_i(drive_data[i*BeatW +: BeatW]),
+            .data_o(vectors[i*V +: V])
+          );
+        end
+      end
       drive_checker #(
         .Lanes(Lanes), .Streams(Streams), .Drivers(Drivers), .Width(Width)
       ) u_drives (
         .drive_valid_i(drive_valid), .drive_dirs_i(drive_dirs), .drive_stream_i(drive_stream),
-        .drive_count_i(drive_count), .drive_data_i(drive_data), .conflict_o(conflict)
+        .drive_count_i(drive_count), .drive_data_i(vectors), .conflict_o(conflict)
       );
     end else begin : gen_no_drive_check
       assign conflict = 1'b0;
@@ -259,13 +305,13 @@ module core #(
         .HostFifoVectors(target_pkg::HostFifoVectors),
         .HostBytesPerCycle(target_pkg::HostBytesPerCycle),
         .FreezeDepth(target_pkg::FreezeDepth), .QueueDepth(target_pkg::QueueDepth),
-        .Checks(Checks)
+        .Beats(Beats), .Checks(Checks)
       ) u_ports (
-        .clk_i(clk_i), .rst_ni(rst_ni), .start_i(start_q), .grant_i(grant),
+        .clk_i(clk_i), .rst_ni(rst_ni), .start_i(start_q), .step_i(step), .grant_i(grant),
         .front_now_i(front_cycle_q[15:0]), .push_i(push_set[Queue +: 5]),
         .entry_i(word[pianola_pkg::TimingLsb +: TimingW + PortW]), .totals_i(totals_q),
         .ready_o(port_ready), .filled_o(port_filled), .holds_o(port_holds),
-        .front_fault_o(port_front_fault), .en_i(en), .east_i(east), .west_i(west),
+        .front_fault_o(port_front_fault), .beat_i(beat), .live_i(live), .en_i(en), .east_i(east), .west_i(west),
         .east_def_i(east_def), .west_def_i(west_def), .out_valid_o(drive_valid),
         .out_dirs_o(drive_dirs), .out_stream_o(drive_stream), .out_count_o(drive_count),
         .out_data_o(drive_data), .busy_o(busy), .fault_o(unit_fault),
@@ -304,15 +350,15 @@ module core #(
         );
         vxm_chain #(
           .Lanes(Lanes), .Streams(Streams), .Accumulators(target_pkg::VxmAccumulators),
-          .Stages(target_pkg::VxmStages), .Checks(Checks)
+          .Stages(target_pkg::VxmStages), .Beats(Beats), .Checks(Checks)
         ) u_chain (
-          .clk_i(clk_i), .rst_ni(rst_ni), .en_i(en), .start_i(start_q), .issue_i(issue),
+          .clk_i(clk_i), .rst_ni(rst_ni), .beat_i(beat), .live_i(live), .en_i(en), .start_i(start_q), .issue_i(issue),
           .instr_i(157'(instr)), .first1_i(first1), .last1_i(last1), .first2_i(first2),
           .last2_i(last2), .first3_i(first3), .last3_i(last3), .acc_offset_i(acc_offset),
           .select_offset_i(select_offset), .regs_i(regs_q), .east_i(east), .west_i(west),
           .east_def_i(east_def), .west_def_i(west_def), .out_valid_o(drive_valid[c]),
           .out_dirs_o(drive_dirs[c*2 +: 2]), .out_stream_o(drive_stream[c*6 +: 6]),
-          .out_count_o(count), .out_data_o(drive_data[c*Width*V +: Width*V]),
+          .out_count_o(count), .out_data_o(drive_data[c*Width*BeatW +: Width*BeatW]),
           .fault_o(pass_fault), .busy_o(chain_busy[c])
         );
         assign drive_count[c*4 +: 4] = 4'(count);
@@ -330,9 +376,10 @@ module core #(
     end else if (Kind == target_pkg::UnitMem) begin : gen_mem
       mem_position #(
         .Lanes(Lanes), .Streams(Streams), .Slices(Slices), .Words(target_pkg::WordsPerSlice),
-        .Depth(target_pkg::QueueDepth), .Checks(Checks)
+        .Depth(target_pkg::QueueDepth), .Beats(Beats), .Checks(Checks)
       ) u_mem (
-        .clk_i(clk_i), .rst_ni(rst_ni), .start_i(start_q), .en_i(en), .now_i(cycle_q[15:0]),
+        .clk_i(clk_i), .rst_ni(rst_ni), .start_i(start_q), .beat_i(beat), .live_i(live),
+        .en_i(en), .now_i(cycle_q[15:0]),
         .push_i(back_push[Queue +: 2*Slices]), .entry_i(entry[TimingW + MemW - 1:0]),
         .regs_i(regs_q), .east_i(east), .west_i(west), .east_def_i(east_def),
         .west_def_i(west_def), .out_valid_o(drive_valid), .out_dirs_o(drive_dirs),
@@ -359,9 +406,9 @@ module core #(
         .b_offset_o(), .holds_o(holds), .fault_o(queue_fault)
       );
       sxm #(
-        .Lanes(Lanes), .Streams(Streams), .Checks(Checks)
+        .Lanes(Lanes), .Streams(Streams), .Beats(Beats), .Checks(Checks)
       ) u_sxm (
-        .clk_i(clk_i), .rst_ni(rst_ni), .en_i(en), .start_i(start_q), .issue_i(issue),
+        .clk_i(clk_i), .rst_ni(rst_ni), .beat_i(beat), .live_i(live), .en_i(en), .start_i(start_q), .issue_i(issue),
         .instr_i(157'(instr)), .amount_offset_i(amount_offset), .east_i(east), .west_i(west),
         .east_def_i(east_def), .west_def_i(west_def), .out_valid_o(drive_valid),
         .out_dirs_o(drive_dirs), .out_stream_o(drive_stream), .out_count_o(count),
@@ -409,9 +456,9 @@ module core #(
       );
       mxm #(
         .Lanes(Lanes), .Streams(Streams), .LoadStreams(target_pkg::MxmLoadStreams),
-        .Accumulators(target_pkg::MxmAccumulators), .Checks(Checks)
+        .Accumulators(target_pkg::MxmAccumulators), .Beats(Beats), .Checks(Checks)
       ) u_mxm (
-        .clk_i(clk_i), .rst_ni(rst_ni), .en_i(en), .start_i(start_q),
+        .clk_i(clk_i), .rst_ni(rst_ni), .beat_i(beat), .live_i(live), .en_i(en), .start_i(start_q),
         .load_issue_i(load_issue), .load_instr_i(157'(load_instr)), .row_offset_i(row_offset),
         .mac_issue_i(mac_issue), .mac_instr_i(157'(mac_instr)), .mac_first1_i(mac_first1),
         .mac_first2_i(mac_first2), .mac_last2_i(mac_last2), .acc_offset_i(acc_offset),

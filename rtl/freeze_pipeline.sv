@@ -5,6 +5,10 @@
 // for machine cycle c; push_set_o (one bit per queue) and entry_o are the push of that cycle, end_o
 // marks the last one. No path leads from front to back but through these registers. The entry moves
 // only with a push.
+//
+// Where a machine cycle takes several clock edges (beats), step_i marks the last one of each: the
+// front acts there, the registers step there, live_o is set in all beats of a machine cycle that
+// happens, and en_o in the last of them.
 `default_nettype none
 
 module freeze_pipeline #(
@@ -15,11 +19,13 @@ module freeze_pipeline #(
   input  wire logic              clk_i,
   input  wire logic              rst_ni,
   input  wire logic              start_i,
+  input  wire logic              step_i,
   input  wire logic              grant_i,
   input  wire logic              end_i,
   input  wire logic              push_i,
   input  wire logic [Queues-1:0] push_set_i,
   input  wire logic [EntryW-1:0] entry_i,
+  output logic                   live_o,
   output logic                   en_o,
   output logic                   end_o,
   output logic [Queues-1:0]      push_set_o,
@@ -35,12 +41,13 @@ module freeze_pipeline #(
     if (!rst_ni || start_i) begin
       grant_q <= '0;
       end_q <= '0;
-    end else begin
+    end else if (step_i) begin
       grant_q <= FreezeDepth'({grant_q, grant_i});
       end_q <= FreezeDepth'({end_q, grant_i && end_i});
     end
   end
-  assign en_o = grant_q[FreezeDepth-1];
+  assign live_o = grant_q[FreezeDepth-1];
+  assign en_o = live_o && step_i;
   assign end_o = end_q[FreezeDepth-1];
 
   logic              push_valid, unused_busy;
@@ -49,7 +56,7 @@ module freeze_pipeline #(
     .clk_i  (clk_i),
     .rst_ni (rst_ni),
     .clear_i(start_i),
-    .en_i   (1'b1),
+    .en_i   (step_i),
     .valid_i(push_i),
     .data_i ({push_set_i, entry_i}),
     .valid_o(push_valid),

@@ -22,27 +22,32 @@ module mem_position #(
   parameter int unsigned Slices = 4,
   parameter int unsigned Words = 4096,
   parameter int unsigned Depth = 16,
+  parameter int unsigned Beats = 1,  // clock edges per machine cycle; the synthesis form only
   parameter bit          Checks = 1'b1,
   localparam int unsigned V = Lanes * 8,
+  localparam int unsigned BeatW = V / Beats,
+  localparam int unsigned BeatCountW = (Beats > 1) ? $clog2(Beats) : 1,
   localparam int unsigned PayloadW = pianola_pkg::MemPayloadW,
   localparam int unsigned EntryW = pianola_pkg::TimingW + PayloadW
 ) (
   input  wire logic                 clk_i,
   input  wire logic                 rst_ni,
   input  wire logic                 start_i,
+  input  wire logic [BeatCountW-1:0] beat_i,
+  input  wire logic                 live_i,
   input  wire logic                 en_i,
   input  wire logic [15:0]          now_i,
   input  wire logic [2*Slices-1:0]  push_i,
   input  wire logic [EntryW-1:0]    entry_i,
   input  wire logic [32*32-1:0]     regs_i,
-  input  wire logic [Streams*V-1:0] east_i,
-  input  wire logic [Streams*V-1:0] west_i,
+  input  wire logic [Streams*BeatW-1:0] east_i,  // of this beat
+  input  wire logic [Streams*BeatW-1:0] west_i,
   input  wire logic [Streams-1:0]   east_def_i,
   input  wire logic [Streams-1:0]   west_def_i,
   output logic [Slices-1:0]         out_valid_o,
   output logic [Slices*2-1:0]       out_dirs_o,
   output logic [Slices*6-1:0]       out_stream_o,
-  output logic [Slices*V-1:0]       out_data_o,
+  output logic [Slices*BeatW-1:0]   out_data_o,
   output logic                      holds_o,   // a queue holds an instruction
   output logic                      busy_o,    // an access is on its way
   output logic [31:0]               fault_o
@@ -391,6 +396,8 @@ module mem_position #(
   end
   /* verilator lint_on UNUSEDSIGNAL */
   /* verilator lint_on BLKSEQ */
+  logic unused_beat;
+  assign unused_beat = &{1'b0, beat_i, live_i};
 `else
   logic [2*Slices-1:0]  queue_holds;
   logic [Slices-1:0]    slice_busy;
@@ -428,15 +435,17 @@ module mem_position #(
       .holds_o(queue_holds[Slices + k]), .fault_o(write_fault)
     );
     mem_slice #(
-      .Lanes(Lanes), .Streams(Streams), .Words(Words), .Slice(k), .Checks(Checks)
+      .Lanes(Lanes), .Streams(Streams), .Words(Words), .Slice(k), .Beats(Beats),
+      .Checks(Checks)
     ) u_slice (
-      .clk_i(clk_i), .rst_ni(rst_ni), .start_i(start_i), .en_i(en_i),
+      .clk_i(clk_i), .rst_ni(rst_ni), .start_i(start_i), .beat_i(beat_i), .live_i(live_i),
+      .en_i(en_i),
       .read_issue_i(read_issue), .read_instr_i(157'(read_instr)), .read_offset_i(read_offset),
       .write_issue_i(write_issue), .write_instr_i(157'(write_instr)),
       .write_offset_i(write_offset), .write_lane_offset_i(lane_offset), .regs_i(regs_i),
       .east_i(east_i), .west_i(west_i), .east_def_i(east_def_i), .west_def_i(west_def_i),
       .out_valid_o(out_valid_o[k]), .out_dirs_o(out_dirs_o[k*2 +: 2]),
-      .out_stream_o(out_stream_o[k*6 +: 6]), .out_data_o(out_data_o[k*V +: V]),
+      .out_stream_o(out_stream_o[k*6 +: 6]), .out_data_o(out_data_o[k*BeatW +: BeatW]),
       .busy_o(slice_busy[k]), .fault_o(access_fault)
     );
     assign slice_fault[k*32 +: 32] = read_fault | write_fault | access_fault;

@@ -13,12 +13,17 @@ module mem_slice #(
   parameter int unsigned Streams = 16,
   parameter int unsigned Words = 4096,
   parameter int unsigned Slice = 0,     // number of the slice in its position
+  parameter int unsigned Beats = 1,     // clock edges per machine cycle
   parameter bit          Checks = 1'b1,
-  localparam int unsigned V = Lanes * 8
+  localparam int unsigned V = Lanes * 8,
+  localparam int unsigned BeatW = V / Beats,
+  localparam int unsigned BeatCountW = (Beats > 1) ? $clog2(Beats) : 1
 ) (
   input  wire logic                clk_i,
   input  wire logic                rst_ni,
   input  wire logic                start_i,
+  input  wire logic [BeatCountW-1:0] beat_i,
+  input  wire logic                live_i,
   input  wire logic                en_i,
   input  wire logic                read_issue_i,
   input  wire logic [156:0]        read_instr_i,
@@ -28,14 +33,14 @@ module mem_slice #(
   input  wire logic [19:0]         write_offset_i,
   input  wire logic [8:0]          write_lane_offset_i,
   input  wire logic [32*32-1:0]    regs_i,
-  input  wire logic [Streams*V-1:0] east_i,
-  input  wire logic [Streams*V-1:0] west_i,
+  input  wire logic [Streams*BeatW-1:0] east_i,  // of this beat
+  input  wire logic [Streams*BeatW-1:0] west_i,
   input  wire logic [Streams-1:0]  east_def_i,
   input  wire logic [Streams-1:0]  west_def_i,
   output logic                     out_valid_o,
   output logic [1:0]               out_dirs_o,
   output logic [5:0]               out_stream_o,
-  output logic [V-1:0]             out_data_o,
+  output logic [BeatW-1:0]         out_data_o,
   output logic                     busy_o,
   output logic [31:0]              fault_o
 );
@@ -57,6 +62,7 @@ module mem_slice #(
   // Sums are 32 bits and wrap, as launch registers do; addresses out of range are faults, so a
   // machine without checks needs only AddressW of them, and of a row those of 2^3 slices.
   localparam int unsigned SumW = Checks ? 32 : AddressW + 3;
+  localparam int unsigned LaneW = Checks ? 32 : $clog2(Lanes) + 2;  // lanes to twice Lanes
 
   // Read port, cycle t: address.
   logic                read_valid_q, read_dir_q, read_bank_q;
@@ -79,6 +85,21 @@ module mem_slice #(
     sum_address = SumW'(address) + SumW'($signed(offset)) + SumW'(register);
   endfunction
 
+  // The index is in lane 0, which passes in beat 0.
+  function automatic logic [15:0] find_index(input logic west);
+    find_index = !west ?
+        {east_i[32'({gather_pair, 1'b1})*BeatW +: 8], east_i[32'({gather_pair, 1'b0})*BeatW +: 8]} :
+        {west_i[32'({gather_pair, 1'b1})*BeatW +: 8], west_i[32'({gather_pair, 1'b0})*BeatW +: 8]};
+  endfunction
+  logic [15:0] index_q;
+  if (Beats > 1) begin : gen_index
+    always_ff @(posedge clk_i) begin
+      if (live_i && (beat_i == '0)) index_q <= find_index(read_instr_i[pianola_pkg::MemIndexDirLsb]);
+    end
+  end else begin : gen_no_index
+    assign index_q = '0;
+  end
+
   always_comb begin
     read_sum = '0;
     gather_index = '0;
@@ -90,14 +111,11 @@ module mem_slice #(
           read_instr_i[pianola_pkg::MemAddressLsb +: pianola_pkg::MemAddressW], read_offset_i,
           regs_i[{read_instr_i[pianola_pkg::MemRegLsb +: pianola_pkg::MemRegW], 5'd0} +: 32]);
       if (read_instr_i[pianola_pkg::MemOpLsb +: 2] == pianola_pkg::MemOpGather) begin
+        gather_index = (Beats > 1) ? index_q : find_index(read_instr_i[pianola_pkg::MemIndexDirLsb]);
         if (read_instr_i[pianola_pkg::MemIndexDirLsb] == pianola_pkg::DirectionEast) begin
-          gather_index = {east_i[32'({gather_pair, 1'b1})*V +: 8],
-                          east_i[32'({gather_pair, 1'b0})*V +: 8]};
           read_undefined_fault = !east_def_i[{gather_pair, 1'b0}] ||
                                  !east_def_i[{gather_pair, 1'b1}];
         end else begin
-          gather_index = {west_i[32'({gather_pair, 1'b1})*V +: 8],
-                          west_i[32'({gather_pair, 1'b0})*V +: 8]};
           read_undefined_fault = !west_def_i[{gather_pair, 1'b0}] ||
                                  !west_def_i[{gather_pair, 1'b1}];
         end
@@ -125,9 +143,19 @@ module mem_slice #(
   logic                write_range_fault, write_undefined_fault, write_illegal_fault;
   logic                write_bank, write_one_lane, write_here;
   logic [SumW-1:0]     write_sum;
-  logic [31:0]         lane;
+  logic [LaneW-1:0]    lane;
   logic [pianola_pkg::MemRowsW-1:0] rows;
   logic [StreamW-1:0]  write_stream;
+
+  /* verilator lint_off UNUSEDSIGNAL */  // three fields of it
+  function automatic logic [StreamW-1:0] find_write_stream(input logic [156:0] instr);
+    /* verilator lint_on UNUSEDSIGNAL */
+    find_write_stream =
+        ((instr[pianola_pkg::MemOpLsb +: 2] == pianola_pkg::MemOpWrite) &&
+         (instr[pianola_pkg::MemRowsLsb +: pianola_pkg::MemRowsW] != '0)) ?
+        StreamW'(instr[pianola_pkg::MemStreamLsb +: 6]) :
+        StreamW'(slice_stream(instr[pianola_pkg::MemStreamLsb +: 6]));
+  endfunction
 
   always_comb begin
     write_sum = '0;
@@ -155,16 +183,14 @@ module mem_slice #(
             SumW'(write_instr_i[pianola_pkg::MemAddressLsb +: pianola_pkg::MemAddressW]);
       end else if (write_instr_i[pianola_pkg::MemOpLsb +: 2] == pianola_pkg::MemOpWriteLane) begin
         write_one_lane = 1'b1;
-        lane = regs_i[{write_instr_i[pianola_pkg::MemLaneRegLsb +: 5], 5'd0} +: 32] +
-               32'(write_instr_i[pianola_pkg::MemLaneLsb +: 9]) + 32'(write_lane_offset_i);
-        if (lane >= Lanes) begin
-          lane = lane - Lanes;
+        lane = LaneW'(regs_i[{write_instr_i[pianola_pkg::MemLaneRegLsb +: 5], 5'd0} +: 32]) +
+               LaneW'(write_instr_i[pianola_pkg::MemLaneLsb +: 9]) + LaneW'(write_lane_offset_i);
+        if (lane >= LaneW'(Lanes)) begin
+          lane = lane - LaneW'(Lanes);
           write_sum = write_sum + 1'b1;
         end
       end
-      write_stream = (rows != '0) ?
-          StreamW'(write_instr_i[pianola_pkg::MemStreamLsb +: 6]) :
-          StreamW'(slice_stream(write_instr_i[pianola_pkg::MemStreamLsb +: 6]));
+      write_stream = find_write_stream(write_instr_i);
       write_undefined_fault =
           (write_instr_i[pianola_pkg::MemDirLsb] == pianola_pkg::DirectionEast) ?
           !east_def_i[write_stream] : !west_def_i[write_stream];
@@ -172,7 +198,8 @@ module mem_slice #(
           (32'(write_instr_i[pianola_pkg::MemStreamLsb +: 6]) >= Streams) ||
           ((rows == '0) &&
            (write_instr_i[pianola_pkg::MemRowLsb +: pianola_pkg::MemRowW] != '0));
-      write_range_fault = write_range_fault || (32'(write_sum) >= Words) || (lane >= Lanes);
+      write_range_fault = write_range_fault || (32'(write_sum) >= Words) ||
+          (lane >= LaneW'(Lanes));
     end
   end
   assign write_bank = write_sum[AddressW-1:0] >= AddressW'(BankWords);
@@ -198,22 +225,44 @@ module mem_slice #(
       write_here_q <= write_here;
       write_bank_q <= write_bank;
       write_address_q <= BankW'(write_sum[AddressW-1:0] - (write_bank ? AddressW'(BankWords) : '0));
-      if (write_instr_i[pianola_pkg::MemDirLsb] == pianola_pkg::DirectionEast) begin
-        write_data_q <= east_i[32'(write_stream)*V +: V];
-      end else begin
-        write_data_q <= west_i[32'(write_stream)*V +: V];
-      end
       write_enable_q <= write_one_lane ? (Lanes'(1) << lane) : '1;
     end
   end
 
-  // Cycle t + 1: the banks. A bank serves a read or a write.
+  // The data: of the cycle of issue, or with several beats of the last machine cycle, beat by beat.
+  logic write_beat;
+  if (Beats > 1) begin : gen_write_beats
+    wire logic [StreamW-1:0] stream = find_write_stream(write_instr_i);
+    wire logic [BeatW-1:0] taken =
+        (write_instr_i[pianola_pkg::MemDirLsb] == pianola_pkg::DirectionEast) ?
+        east_i[32'(stream)*BeatW +: BeatW] : west_i[32'(stream)*BeatW +: BeatW];
+    always_ff @(posedge clk_i) begin
+      if (live_i) write_data_q <= V'({taken, write_data_q} >> BeatW);
+    end
+    assign write_beat = live_i && (beat_i == '0);
+  end else begin : gen_write_whole
+    always_ff @(posedge clk_i) begin
+      if (write_issue_i) begin
+        if (write_instr_i[pianola_pkg::MemDirLsb] == pianola_pkg::DirectionEast) begin
+          write_data_q <= V'(east_i[32'(write_stream)*BeatW +: BeatW]);
+        end else begin
+          write_data_q <= V'(west_i[32'(write_stream)*BeatW +: BeatW]);
+        end
+      end
+    end
+    assign write_beat = en_i;
+    logic unused_beat;
+    assign unused_beat = &{1'b0, live_i, beat_i};
+  end
+
+  // Cycle t + 1: the banks. A bank serves a read or a write. With several beats writes are done in
+  // the first one, when their data is whole, and reads in the last, so that it stays for a cycle.
   logic         read0, read1, write0, write1;
   logic [V-1:0] data0, data1;
   assign read0 = en_i && read_valid_q && !read_bank_q;
   assign read1 = en_i && read_valid_q && read_bank_q;
-  assign write0 = en_i && write_valid_q && write_here_q && !write_bank_q;
-  assign write1 = en_i && write_valid_q && write_here_q && write_bank_q;
+  assign write0 = write_beat && write_valid_q && write_here_q && !write_bank_q;
+  assign write1 = write_beat && write_valid_q && write_here_q && write_bank_q;
 
   ram_1rw #(.Words(BankWords), .Bytes(Lanes)) u_bank0 (
     .clk_i    (clk_i),
@@ -252,12 +301,14 @@ module mem_slice #(
     end
   end
 
-  logic late_busy;
+  logic         late_busy;
+  logic [V-1:0] out_vector;
+  assign out_data_o = out_vector[32'(beat_i)*BeatW +: BeatW];
   if (ReadDelay == 2) begin : gen_direct
     assign out_valid_o = drive_valid_q;
     assign out_dirs_o = {drive_dir_q, !drive_dir_q};
     assign out_stream_o = drive_stream_q;
-    assign out_data_o = drive_bank_q ? data1 : data0;
+    assign out_vector = drive_bank_q ? data1 : data0;
     assign late_busy = 1'b0;
   end else begin : gen_later
     delay_line #(.Width(V + 8), .Depth(ReadDelay - 2)) u_delay (
@@ -268,7 +319,7 @@ module mem_slice #(
       .valid_i(drive_valid_q),
       .data_i ({drive_dir_q, !drive_dir_q, drive_stream_q, drive_bank_q ? data1 : data0}),
       .valid_o(out_valid_o),
-      .data_o ({out_dirs_o, out_stream_o, out_data_o}),
+      .data_o ({out_dirs_o, out_stream_o, out_vector}),
       .busy_o (late_busy)
     );
   end

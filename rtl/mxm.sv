@@ -6,6 +6,8 @@
 // fault_o names the rules that an issue of the previous enabled cycle broke (0 without Checks).
 // busy_o: a sum will be driven after this cycle. start_i (any clock edge) begins a launch: nothing
 // is in flight, loaded, installed or cleared.
+// With several beats per machine cycle (the synthesis form only) mxm_array_beats takes the place of
+// mxm_array; streams and out_data_o are then those of a beat, issues come in the last one.
 // A tile counts as complete when all its rows came in one orientation.
 `default_nettype none
 
@@ -14,11 +16,15 @@ module mxm #(
     parameter int unsigned Streams = 16,
     parameter int unsigned LoadStreams = 4,
     parameter int unsigned Accumulators = 32,
+    parameter int unsigned Beats = 1,
     parameter bit Checks = 1'b1,
-    localparam int unsigned VectorW = Lanes * 8
+    localparam int unsigned VectorW = Lanes * 8 / Beats,  // of a beat
+    localparam int unsigned BeatCountW = Beats > 1 ? $clog2(Beats) : 1
 ) (
     input wire logic clk_i,
     input wire logic rst_ni,
+    input wire logic [BeatCountW-1:0] beat_i,
+    input wire logic live_i,
     input wire logic en_i,
     input wire logic start_i,
 
@@ -86,33 +92,68 @@ module mxm #(
   wire logic [AccW-1:0] acc_index = acc[AccW-1:0];
   wire logic acc_in_range = !acc[10] && 32'(acc[9:0]) < Accumulators;
 
-  mxm_array #(
-      .Lanes(Lanes),
-      .Streams(Streams),
-      .LoadStreams(LoadStreams),
-      .Accumulators(Accumulators)
-  ) u_array (
-      .clk_i(clk_i),
-      .rst_ni(rst_ni),
-      .en_i(en_i),
-      .start_i(start_i),
-      .east_i(east_i),
-      .west_i(west_i),
-      .load_i(load_issue_i && 32'(load_stream) + LoadStreams <= Streams),
-      .load_dir_i(load_dir),
-      .load_stream_i(load_stream),
-      .load_format_i(load_format),
-      .load_orientation_i(load_orientation),
-      .load_row_i(load_row),
-      .mac_i(mac_issue_i && acc_in_range),
-      .mac_dir_i(mac_dir),
-      .mac_stream_i(mac_stream[StreamW-1:0]),
-      .swap_i(swap),
-      .clear_i(clear),
-      .emit_i(emits),
-      .acc_i(acc_index),
-      .out_data_o(out_data_o)
-  );
+  if (Beats > 1) begin : gen_beats
+    mxm_array_beats #(
+        .Lanes(Lanes),
+        .Streams(Streams),
+        .LoadStreams(LoadStreams),
+        .Accumulators(Accumulators),
+        .Beats(Beats)
+    ) u_array (
+        .clk_i(clk_i),
+        .rst_ni(rst_ni),
+        .beat_i(beat_i),
+        .live_i(live_i),
+        .en_i(en_i),
+        .start_i(start_i),
+        .east_i(east_i),
+        .west_i(west_i),
+        .load_i(load_issue_i && 32'(load_stream) + LoadStreams <= Streams),
+        .load_dir_i(load_dir),
+        .load_stream_i(load_stream),
+        .load_format_i(load_format),
+        .load_orientation_i(load_orientation),
+        .load_row_i(load_row),
+        .mac_i(mac_issue_i && acc_in_range),
+        .mac_dir_i(mac_dir),
+        .mac_stream_i(mac_stream[StreamW-1:0]),
+        .swap_i(swap),
+        .clear_i(clear),
+        .emit_i(emits),
+        .acc_i(acc_index),
+        .out_data_o(out_data_o)
+    );
+  end else begin : gen_whole
+    mxm_array #(
+        .Lanes(Lanes),
+        .Streams(Streams),
+        .LoadStreams(LoadStreams),
+        .Accumulators(Accumulators)
+    ) u_array (
+        .clk_i(clk_i),
+        .rst_ni(rst_ni),
+        .en_i(en_i),
+        .start_i(start_i),
+        .east_i(east_i),
+        .west_i(west_i),
+        .load_i(load_issue_i && 32'(load_stream) + LoadStreams <= Streams),
+        .load_dir_i(load_dir),
+        .load_stream_i(load_stream),
+        .load_format_i(load_format),
+        .load_orientation_i(load_orientation),
+        .load_row_i(load_row),
+        .mac_i(mac_issue_i && acc_in_range),
+        .mac_dir_i(mac_dir),
+        .mac_stream_i(mac_stream[StreamW-1:0]),
+        .swap_i(swap),
+        .clear_i(clear),
+        .emit_i(emits),
+        .acc_i(acc_index),
+        .out_data_o(out_data_o)
+    );
+    logic unused_beat;
+    assign unused_beat = &{1'b0, beat_i, live_i};
+  end
 
   // What is driven, and where.
   logic [Latency-1:0] valid_q;

@@ -17,8 +17,11 @@ module port_unit #(
   parameter int unsigned HostBytesPerCycle = 64,
   parameter int unsigned FreezeDepth = 4,
   parameter int unsigned QueueDepth = 16,
+  parameter int unsigned Beats = 1,
   parameter bit          Checks = 1'b1,
   localparam int unsigned V = Lanes * 8,
+  localparam int unsigned BeatW = V / Beats,
+  localparam int unsigned BeatCountW = (Beats > 1) ? $clog2(Beats) : 1,
   localparam int unsigned TapeW = (TapeBytesPerCycle + Lanes - 1) / Lanes,
   localparam int unsigned KvW = (KvBytesPerCycle + Lanes - 1) / Lanes,
   localparam int unsigned HostW = (HostBytesPerCycle + Lanes - 1) / Lanes,
@@ -29,6 +32,7 @@ module port_unit #(
   input  wire logic                  rst_ni,
   input  wire logic                  start_i,
   // Front
+  input  wire logic                  step_i,
   input  wire logic                  grant_i,
   input  wire logic [15:0]           front_now_i,
   input  wire logic [4:0]            push_i,
@@ -39,16 +43,18 @@ module port_unit #(
   output logic                       holds_o,
   output logic [31:0]                front_fault_o,
   // Back
+  input  wire logic [BeatCountW-1:0] beat_i,
+  input  wire logic                  live_i,
   input  wire logic                  en_i,
-  input  wire logic [Streams*V-1:0]  east_i,
-  input  wire logic [Streams*V-1:0]  west_i,
+  input  wire logic [Streams*BeatW-1:0] east_i,
+  input  wire logic [Streams*BeatW-1:0] west_i,
   input  wire logic [Streams-1:0]    east_def_i,
   input  wire logic [Streams-1:0]    west_def_i,
   output logic [2:0]                 out_valid_o,
   output logic [3*2-1:0]             out_dirs_o,
   output logic [3*6-1:0]             out_stream_o,
   output logic [3*4-1:0]             out_count_o,
-  output logic [3*Width*V-1:0]       out_data_o,
+  output logic [3*Width*BeatW-1:0]   out_data_o,
   output logic                       busy_o,
   output logic [31:0]                fault_o,
   // Outside
@@ -77,66 +83,66 @@ module port_unit #(
   recv_port #(
     .Lanes(Lanes), .Streams(Streams), .Width(Width), .FifoVectors(TapeFifoVectors),
     .BytesPerCycle(TapeBytesPerCycle), .FreezeDepth(FreezeDepth), .QueueDepth(QueueDepth),
-    .Checks(Checks)
+    .Beats(Beats), .Checks(Checks)
   ) u_tape_recv (
-    .clk_i(clk_i), .rst_ni(rst_ni), .start_i(start_i), .grant_i(grant_i),
+    .clk_i(clk_i), .rst_ni(rst_ni), .start_i(start_i), .step_i(step_i), .grant_i(grant_i),
     .front_now_i(front_now_i), .push_i(push_i[0]), .entry_i(entry_i),
     .total_i(totals_i[0*32 +: 32]), .ready_o(ready[0]), .filled_o(filled[0]), .holds_o(holds[0]),
     .front_fault_o(fault0), .in_count_i(tape_count_i), .in_data_i(tape_data_i),
-    .in_space_o(tape_space_o), .en_i(en_i), .out_valid_o(out_valid_o[0]),
+    .in_space_o(tape_space_o), .beat_i(beat_i), .en_i(en_i), .out_valid_o(out_valid_o[0]),
     .out_dirs_o(out_dirs_o[0*2 +: 2]), .out_stream_o(out_stream_o[0*6 +: 6]),
-    .out_count_o(out_count_o[0*4 +: 4]), .out_data_o(out_data_o[0*Width*V +: Width*V]),
+    .out_count_o(out_count_o[0*4 +: 4]), .out_data_o(out_data_o[0*Width*BeatW +: Width*BeatW]),
     .busy_o(busy[0])
   );
   recv_port #(
     .Lanes(Lanes), .Streams(Streams), .Width(Width), .FifoVectors(KvFifoVectors),
     .BytesPerCycle(KvBytesPerCycle), .FreezeDepth(FreezeDepth), .QueueDepth(QueueDepth),
-    .Checks(Checks)
+    .Beats(Beats), .Checks(Checks)
   ) u_kv_recv (
-    .clk_i(clk_i), .rst_ni(rst_ni), .start_i(start_i), .grant_i(grant_i),
+    .clk_i(clk_i), .rst_ni(rst_ni), .start_i(start_i), .step_i(step_i), .grant_i(grant_i),
     .front_now_i(front_now_i), .push_i(push_i[1]), .entry_i(entry_i),
     .total_i(totals_i[1*32 +: 32]), .ready_o(ready[1]), .filled_o(filled[1]), .holds_o(holds[1]),
     .front_fault_o(fault1), .in_count_i(kv_count_i), .in_data_i(kv_data_i),
-    .in_space_o(kv_space_o), .en_i(en_i), .out_valid_o(out_valid_o[1]),
+    .in_space_o(kv_space_o), .beat_i(beat_i), .en_i(en_i), .out_valid_o(out_valid_o[1]),
     .out_dirs_o(out_dirs_o[1*2 +: 2]), .out_stream_o(out_stream_o[1*6 +: 6]),
-    .out_count_o(out_count_o[1*4 +: 4]), .out_data_o(out_data_o[1*Width*V +: Width*V]),
+    .out_count_o(out_count_o[1*4 +: 4]), .out_data_o(out_data_o[1*Width*BeatW +: Width*BeatW]),
     .busy_o(busy[1])
   );
   recv_port #(
     .Lanes(Lanes), .Streams(Streams), .Width(Width), .FifoVectors(HostFifoVectors),
     .BytesPerCycle(HostBytesPerCycle), .FreezeDepth(FreezeDepth), .QueueDepth(QueueDepth),
-    .Checks(Checks)
+    .Beats(Beats), .Checks(Checks)
   ) u_host_recv (
-    .clk_i(clk_i), .rst_ni(rst_ni), .start_i(start_i), .grant_i(grant_i),
+    .clk_i(clk_i), .rst_ni(rst_ni), .start_i(start_i), .step_i(step_i), .grant_i(grant_i),
     .front_now_i(front_now_i), .push_i(push_i[2]), .entry_i(entry_i),
     .total_i(totals_i[2*32 +: 32]), .ready_o(ready[2]), .filled_o(filled[2]), .holds_o(holds[2]),
     .front_fault_o(fault2), .in_count_i(host_count_i), .in_data_i(host_data_i),
-    .in_space_o(host_space_o), .en_i(en_i), .out_valid_o(out_valid_o[2]),
+    .in_space_o(host_space_o), .beat_i(beat_i), .en_i(en_i), .out_valid_o(out_valid_o[2]),
     .out_dirs_o(out_dirs_o[2*2 +: 2]), .out_stream_o(out_stream_o[2*6 +: 6]),
-    .out_count_o(out_count_o[2*4 +: 4]), .out_data_o(out_data_o[2*Width*V +: Width*V]),
+    .out_count_o(out_count_o[2*4 +: 4]), .out_data_o(out_data_o[2*Width*BeatW +: Width*BeatW]),
     .busy_o(busy[2])
   );
   send_port #(
     .Lanes(Lanes), .Streams(Streams), .Width(Width), .FifoVectors(KvFifoVectors),
     .BytesPerCycle(KvBytesPerCycle), .FreezeDepth(FreezeDepth), .QueueDepth(QueueDepth),
-    .Checks(Checks)
+    .Beats(Beats), .Checks(Checks)
   ) u_kv_send (
-    .clk_i(clk_i), .rst_ni(rst_ni), .start_i(start_i), .grant_i(grant_i),
+    .clk_i(clk_i), .rst_ni(rst_ni), .start_i(start_i), .step_i(step_i), .grant_i(grant_i),
     .front_now_i(front_now_i), .push_i(push_i[3]), .entry_i(entry_i[SendEntryW-1:0]),
     .total_i(totals_i[3*32 +: 32]), .ready_o(ready[3]), .holds_o(holds[3]),
-    .front_fault_o(fault3), .east_i(east_i), .west_i(west_i), .east_def_i(east_def_i),
+    .front_fault_o(fault3), .live_i(live_i), .east_i(east_i), .west_i(west_i), .east_def_i(east_def_i),
     .west_def_i(west_def_i), .undefined_o(undefined[0]), .busy_o(busy[3]),
     .out_take_i(kv_take_i), .out_level_o(kv_level_o), .out_data_o(kv_data_o)
   );
   send_port #(
     .Lanes(Lanes), .Streams(Streams), .Width(Width), .FifoVectors(HostFifoVectors),
     .BytesPerCycle(HostBytesPerCycle), .FreezeDepth(FreezeDepth), .QueueDepth(QueueDepth),
-    .Checks(Checks)
+    .Beats(Beats), .Checks(Checks)
   ) u_host_send (
-    .clk_i(clk_i), .rst_ni(rst_ni), .start_i(start_i), .grant_i(grant_i),
+    .clk_i(clk_i), .rst_ni(rst_ni), .start_i(start_i), .step_i(step_i), .grant_i(grant_i),
     .front_now_i(front_now_i), .push_i(push_i[4]), .entry_i(entry_i[SendEntryW-1:0]),
     .total_i(totals_i[4*32 +: 32]), .ready_o(ready[4]), .holds_o(holds[4]),
-    .front_fault_o(fault4), .east_i(east_i), .west_i(west_i), .east_def_i(east_def_i),
+    .front_fault_o(fault4), .live_i(live_i), .east_i(east_i), .west_i(west_i), .east_def_i(east_def_i),
     .west_def_i(west_def_i), .undefined_o(undefined[1]), .busy_o(busy[4]),
     .out_take_i(host_take_i), .out_level_o(host_level_o), .out_data_o(host_data_o)
   );

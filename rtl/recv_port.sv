@@ -15,8 +15,11 @@ module recv_port #(
   parameter int unsigned BytesPerCycle = 32,
   parameter int unsigned FreezeDepth = 4,
   parameter int unsigned QueueDepth = 16,
+  parameter int unsigned Beats = 1,         // clock edges per machine cycle
   parameter bit          Checks = 1'b1,
   localparam int unsigned V = Lanes * 8,
+  localparam int unsigned BeatW = V / Beats,
+  localparam int unsigned BeatCountW = (Beats > 1) ? $clog2(Beats) : 1,
   localparam int unsigned InWidth = (BytesPerCycle + Lanes - 1) / Lanes,
   localparam int unsigned EntryW = pianola_pkg::TimingW + pianola_pkg::PortRecvPayloadW
 ) (
@@ -24,6 +27,7 @@ module recv_port #(
   input  wire logic                 rst_ni,
   input  wire logic                 start_i,
   // Front
+  input  wire logic                 step_i,    // the last beat of a machine cycle
   input  wire logic                 grant_i,
   input  wire logic [15:0]          front_now_i,
   input  wire logic                 push_i,
@@ -38,12 +42,13 @@ module recv_port #(
   input  wire logic [InWidth*V-1:0] in_data_i,
   output logic [15:0]               in_space_o,
   // Back
+  input  wire logic [BeatCountW-1:0] beat_i,
   input  wire logic                 en_i,
   output logic                      out_valid_o,
   output logic [1:0]                out_dirs_o,
   output logic [5:0]                out_stream_o,
   output logic [3:0]                out_count_o,
-  output logic [Width*V-1:0]        out_data_o,
+  output logic [Width*BeatW-1:0]    out_data_o,  // of this beat
   output logic                      busy_o
 );
 
@@ -93,10 +98,11 @@ module recv_port #(
   logic              op_valid, op_busy;
   logic [FieldW-1:0] op;
   delay_line #(.Width(FieldW), .Depth(FreezeDepth)) u_ahead (
-    .clk_i(clk_i), .rst_ni(rst_ni), .clear_i(start_i), .en_i(1'b1), .valid_i(issue),
+    .clk_i(clk_i), .rst_ni(rst_ni), .clear_i(start_i), .en_i(step_i), .valid_i(issue),
     .data_i(instr), .valid_o(op_valid), .data_o(op), .busy_o(op_busy)
   );
 
+  logic [Width*V-1:0] vectors;
   logic              drive_valid_q;
   logic [FieldW-1:0] drive_q;
   always_ff @(posedge clk_i) begin
@@ -104,7 +110,7 @@ module recv_port #(
     else if (en_i) drive_valid_q <= op_valid;
   end
   always_ff @(posedge clk_i) begin
-    if (op_valid) drive_q <= op;
+    if (op_valid && step_i) drive_q <= op;
   end
 
   port_fifo #(
@@ -113,9 +119,18 @@ module recv_port #(
   ) u_fifo (
     .clk_i(clk_i), .rst_ni(rst_ni), .clear_i(start_i),
     .write_count_i(in_count_i), .write_data_i(in_data_i),
-    .read_count_i(op_valid ? op[pianola_pkg::PortRecvCountLsb +: 4] : 4'd0),
-    .use_i(drive_valid_q), .read_data_o(out_data_o)
+    .read_count_i((op_valid && step_i) ? op[pianola_pkg::PortRecvCountLsb +: 4] : 4'd0),
+    .use_i(drive_valid_q), .read_data_o(vectors)
   );
+  if (Beats == 1) begin : gen_whole
+    logic unused_beat;
+    assign unused_beat = &{1'b0, beat_i};
+    assign out_data_o = vectors;
+  end else begin : gen_beats
+    for (genvar i = 0; i < Width; i++) begin : gen_out
+      assign out_data_o[i*BeatW +: BeatW] = vectors[i*V + 32'(beat_i)*BeatW +: BeatW];
+    end
+  end
 
   assign out_valid_o = drive_valid_q;
   assign out_dirs_o = drive_q[pianola_pkg::PortRecvOutDirsLsb +: 2];

@@ -15,8 +15,10 @@ module send_port #(
   parameter int unsigned BytesPerCycle = 16,
   parameter int unsigned FreezeDepth = 4,
   parameter int unsigned QueueDepth = 16,
+  parameter int unsigned Beats = 1,         // clock edges per machine cycle
   parameter bit          Checks = 1'b1,
   localparam int unsigned V = Lanes * 8,
+  localparam int unsigned BeatW = V / Beats,
   localparam int unsigned OutWidth = (BytesPerCycle + Lanes - 1) / Lanes,
   localparam int unsigned EntryW = pianola_pkg::TimingW + pianola_pkg::PortSendPayloadW
 ) (
@@ -24,6 +26,7 @@ module send_port #(
   input  wire logic                  rst_ni,
   input  wire logic                  start_i,
   // Front
+  input  wire logic                  step_i,  // the last beat of a machine cycle
   input  wire logic                  grant_i,
   input  wire logic [15:0]           front_now_i,
   input  wire logic                  push_i,
@@ -33,8 +36,9 @@ module send_port #(
   output logic                       holds_o,
   output logic [31:0]                front_fault_o,
   // Back
-  input  wire logic [Streams*V-1:0]  east_i,
-  input  wire logic [Streams*V-1:0]  west_i,
+  input  wire logic                  live_i,
+  input  wire logic [Streams*BeatW-1:0] east_i,
+  input  wire logic [Streams*BeatW-1:0] west_i,
   input  wire logic [Streams-1:0]    east_def_i,
   input  wire logic [Streams-1:0]    west_def_i,
   output logic                       undefined_o,  // took a stream that holds no value
@@ -76,24 +80,25 @@ module send_port #(
   logic              op_valid;
   logic [FieldW-1:0] op;
   delay_line #(.Width(FieldW), .Depth(FreezeDepth)) u_ahead (
-    .clk_i(clk_i), .rst_ni(rst_ni), .clear_i(start_i), .en_i(1'b1), .valid_i(issue),
+    .clk_i(clk_i), .rst_ni(rst_ni), .clear_i(start_i), .en_i(step_i), .valid_i(issue),
     .data_i(instr), .valid_o(op_valid), .data_o(op), .busy_o(busy_o)
   );
-  assign stored = op_valid ? op[pianola_pkg::PortSendCountLsb +: 4] : '0;
+  assign stored = (op_valid && step_i) ? op[pianola_pkg::PortSendCountLsb +: 4] : '0;
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni || start_i) begin
       used_q <= '0;
       level_q <= '0;
       taken_q <= '0;
-    end else if (issue || op_valid || (out_take_i != '0)) begin
+    end else if (issue || (op_valid && step_i) || (out_take_i != '0)) begin
       used_q <= used_q + 16'(reserved) - 16'(out_take_i);
       level_q <= level_q + 16'(stored) - 16'(out_take_i);
       taken_q <= taken_q + 32'(reserved);
     end
   end
 
-  logic [Width*V-1:0] data;
+  logic [Width*BeatW-1:0] data;
+  logic [Width*V-1:0] vectors;
   logic [StreamW-1:0] stream, checked;
   always_comb begin
     data = '0;
@@ -101,11 +106,11 @@ module send_port #(
     if (op_valid) begin
       for (int unsigned w = 0; w < Width; w++) begin
         stream = op[pianola_pkg::PortSendStreamLsb +: StreamW] + StreamW'(w);
-        if (w < 32'(stored)) begin
+        if (w < 32'(op[pianola_pkg::PortSendCountLsb +: 4])) begin
           if (op[pianola_pkg::PortSendDirLsb] == pianola_pkg::DirectionEast) begin
-            data[w*V +: V] = east_i[32'(stream)*V +: V];
+            data[w*BeatW +: BeatW] = east_i[32'(stream)*BeatW +: BeatW];
           end else begin
-            data[w*V +: V] = west_i[32'(stream)*V +: V];
+            data[w*BeatW +: BeatW] = west_i[32'(stream)*BeatW +: BeatW];
           end
         end
       end
@@ -126,11 +131,23 @@ module send_port #(
     end
   end
 
+  if (Beats == 1) begin : gen_whole
+    logic unused_live;
+    assign unused_live = &{1'b0, live_i};
+    assign vectors = data;
+  end else begin : gen_beats
+    for (genvar w = 0; w < Width; w++) begin : gen_vector
+      beat_collector #(.Width(BeatW), .Beats(Beats)) u_vector (
+        .clk_i(clk_i), .live_i(live_i), .data_i(data[w*BeatW +: BeatW]), .data_o(vectors[w*V +: V])
+      );
+    end
+  end
+
   port_fifo #(
     .VectorW(V), .WriteWidth(Width), .ReadWidth(OutWidth), .DepthMin(Capacity), .CountW(4)
   ) u_fifo (
     .clk_i(clk_i), .rst_ni(rst_ni), .clear_i(start_i),
-    .write_count_i(stored), .write_data_i(data),
+    .write_count_i(stored), .write_data_i(vectors),
     .read_count_i(out_take_i), .use_i(shown_q), .read_data_o(out_data_o)
   );
 

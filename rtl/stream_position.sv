@@ -6,8 +6,11 @@
 // shadow state for the checks; without Checks they are constants. Where nothing is defined and
 // nothing is driven, nothing moves.
 //
+// With several beats per machine cycle (the synthesis form only) Lanes / Beats lanes pass at each clock
+// edge of a machine cycle, lane 0 first: inputs and outputs are those of this beat.
+//
 // Two forms, equal at the ports where a stream is defined (tests/rtl compares them):
-// - synthesis: every stream has one multiplexer over all vectors that may be driven on it;
+// - synthesis: every stream has one multiplexer over what may be driven on it (stream_choice);
 // - simulation (Verilator, unless PIANOLA_SYNTHESIS_FORM is defined): the rising edge takes the
 //   groups of streams in which something is defined and writes each vector that is driven to its
 //   place, a variable part select, of which a synthesizer makes a shifter of all streams. The falling
@@ -27,13 +30,15 @@ module stream_position #(
   parameter int unsigned WestWidth = 1,    // most vectors that one of them drives
   parameter int unsigned EastDrivers = 1,  // of position p + 1
   parameter int unsigned EastWidth = 4,
+  parameter int unsigned Beats = 1,
   parameter bit          Checks = 1'b1,
-  localparam int unsigned V = Lanes * 8
+  localparam int unsigned V = Lanes * 8 / Beats  // bits of a vector in a beat
 ) (
   input  wire logic                           clk_i,
   input  wire logic                           rst_ni,
   input  wire logic                           start_i,
-  input  wire logic                           en_i,
+  input  wire logic                           live_i,      // this machine cycle happens
+  input  wire logic                           en_i,        // in its last beat
   // Position p
   input  wire logic [Streams*V-1:0]           east_i,      // E[p]
   input  wire logic [Streams-1:0]             east_def_i,
@@ -58,8 +63,9 @@ module stream_position #(
 
   localparam int unsigned StreamW = $clog2(Streams);
 
-  logic [Streams*V-1:0] east_q /* verilator public_flat_rd */;
-  logic [Streams*V-1:0] west_q /* verilator public_flat_rd */;
+  // Beat by beat, the one that is read now lowest.
+  logic [Beats*Streams*V-1:0] east_q /* verilator public_flat_rd */;
+  logic [Beats*Streams*V-1:0] west_q /* verilator public_flat_rd */;
   logic [Streams-1:0]   east_driven, west_driven;
 
   always_comb begin
@@ -146,41 +152,44 @@ module stream_position #(
     end
   end
   /* verilator lint_on BLKSEQ */
+  logic unused_live;
+  assign unused_live = live_i;
 `else
   logic [Streams*V-1:0] east_d, west_d;
-  for (genvar s = 0; s < Streams; s++) begin : gen_stream
-    always_comb begin
-      east_d[s*V +: V] = east_i[s*V +: V];
-      for (int unsigned d = 0; d < WestDrivers; d++) begin
-        for (int unsigned w = 0; w < WestWidth; w++) begin
-          if (p_valid_i[d] && p_dirs_i[d*2] && (w < 32'(p_count_i[d*4 +: 4])) &&
-              (p_stream_i[d*6 +: StreamW] == StreamW'(s - w))) begin
-            east_d[s*V +: V] = p_data_i[(d*WestWidth + w)*V +: V];
-          end
-        end
-      end
-    end
-    always_comb begin
-      west_d[s*V +: V] = west_i[s*V +: V];
-      for (int unsigned d = 0; d < EastDrivers; d++) begin
-        for (int unsigned w = 0; w < EastWidth; w++) begin
-          if (q_valid_i[d] && q_dirs_i[d*2+1] && (w < 32'(q_count_i[d*4 +: 4])) &&
-              (q_stream_i[d*6 +: StreamW] == StreamW'(s - w))) begin
-            west_d[s*V +: V] = q_data_i[(d*EastWidth + w)*V +: V];
-          end
-        end
-      end
-    end
+  logic [WestDrivers-1:0] east_drivers;
+  logic [EastDrivers-1:0] west_drivers;
+  stream_choice #(
+    .Streams(Streams), .V(V), .Drivers(WestDrivers), .Width(WestWidth)
+  ) u_east (
+    .pass_i(east_i), .valid_i(p_valid_i & east_drivers), .stream_i(p_stream_i),
+    .count_i(p_count_i), .data_i(p_data_i), .streams_o(east_d)
+  );
+  stream_choice #(
+    .Streams(Streams), .V(V), .Drivers(EastDrivers), .Width(EastWidth)
+  ) u_west (
+    .pass_i(west_i), .valid_i(q_valid_i & west_drivers), .stream_i(q_stream_i),
+    .count_i(q_count_i), .data_i(q_data_i), .streams_o(west_d)
+  );
+  for (genvar d = 0; d < WestDrivers; d++) begin : gen_east_driver
+    assign east_drivers[d] = p_dirs_i[d*2];
   end
+  for (genvar d = 0; d < EastDrivers; d++) begin : gen_west_driver
+    assign west_drivers[d] = q_dirs_i[d*2+1];
+  end
+  wire logic moves = (Beats > 1) ? live_i : en_i;
   always_ff @(posedge clk_i) begin
-    if (en_i && (!Checks || (|east_def_i) || (|p_valid_i))) east_q <= east_d;
-    if (en_i && (!Checks || (|west_def_i) || (|q_valid_i))) west_q <= west_d;
+    if (moves && (!Checks || (|east_def_i) || (|p_valid_i) || Beats > 1)) begin
+      east_q <= (Beats*Streams*V)'({east_d, east_q} >> (Streams*V));
+    end
+    if (moves && (!Checks || (|west_def_i) || (|q_valid_i) || Beats > 1)) begin
+      west_q <= (Beats*Streams*V)'({west_d, west_q} >> (Streams*V));
+    end
   end
 `endif
 `undef PIANOLA_STREAM_FAST
 
-  assign east_o = east_q;
-  assign west_o = west_q;
+  assign east_o = east_q[Streams*V-1:0];
+  assign west_o = west_q[Streams*V-1:0];
 
   if (Checks) begin : gen_def
     logic [Streams-1:0] east_def_q, west_def_q;

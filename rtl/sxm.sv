@@ -4,6 +4,8 @@
 // Every move but the two transposes is a gather: lane i takes lane source[i], or zero. One crossbar,
 // which PERMUTE needs anyway, serves all of them. The result of a move that issues in cycle t is
 // driven in cycle t + latency_sxm(Lanes); one may issue every enabled cycle.
+// With several beats per machine cycle (the synthesis form only) sxm_beats moves the lanes of a beat at a
+// time; streams and out_data_o are then those of a beat, issues come in the last one.
 // Over 64 lanes the transposes work on segments of 16 lanes.
 // fault_o names the rules broken in the previous enabled cycle. busy_o: something will be driven
 // after this cycle. start_i (any clock edge) begins a launch. Lanes is a multiple of 4.
@@ -12,11 +14,16 @@
 module sxm #(
     parameter int unsigned Lanes = 16,
     parameter int unsigned Streams = 16,
+    parameter int unsigned Beats = 1,
     parameter bit Checks = 1'b1,
-    localparam int unsigned VectorW = Lanes * 8
+    localparam int unsigned VectorW = Lanes * 8,
+    localparam int unsigned BeatW = VectorW / Beats,
+    localparam int unsigned BeatCountW = Beats > 1 ? $clog2(Beats) : 1
 ) (
     input wire logic clk_i,
     input wire logic rst_ni,
+    input wire logic [BeatCountW-1:0] beat_i,
+    input wire logic live_i,
     input wire logic en_i,
     input wire logic start_i,
 
@@ -24,8 +31,8 @@ module sxm #(
     input wire logic [156:0] instr_i,
     input wire logic signed [13:0] amount_offset_i,
 
-    input wire logic [Streams*VectorW-1:0] east_i,
-    input wire logic [Streams*VectorW-1:0] west_i,
+    input wire logic [Streams*BeatW-1:0] east_i,
+    input wire logic [Streams*BeatW-1:0] west_i,
     input wire logic [Streams-1:0] east_def_i,
     input wire logic [Streams-1:0] west_def_i,
 
@@ -33,7 +40,7 @@ module sxm #(
     output logic [1:0] out_dirs_o,
     output logic [5:0] out_stream_o,
     output logic [2:0] out_count_o,
-    output logic [4*VectorW-1:0] out_data_o,
+    output logic [4*BeatW-1:0] out_data_o,
     output logic [31:0] fault_o,
     output logic busy_o
 );
@@ -65,6 +72,22 @@ module sxm #(
       segment == pianola_pkg::LaneSegmentAll ? Lanes : 32'd8 << segment;
   wire logic drives = op != pianola_pkg::SxmOpTransposeIn;
 
+  localparam int unsigned OutW = 3 + 6 + 2;
+  logic [OutW-1:0] out_q;
+  logic [Latency-1:0] valid_q;
+
+  if (Beats > 1) begin : gen_beats
+    latency_line #(.Width(OutW), .Depth(Latency)) u_out (
+        .clk_i(clk_i), .en_i(en_i), .data_i({count, out_stream, out_dirs}), .data_o(out_q)
+    );
+    sxm_beats #(.Lanes(Lanes), .Streams(Streams), .Beats(Beats)) u_moves (
+        .clk_i(clk_i), .rst_ni(rst_ni), .beat_i(beat_i), .live_i(live_i), .en_i(en_i),
+        .start_i(start_i), .issue_i(issue_i), .op_i(op), .dir_i(dir),
+        .stream_i(stream[StreamW-1:0]), .amount_i(amount), .segment_i(segment),
+        .index_dir_i(index_dir), .index_stream_i(index_stream[StreamW-1:0]), .east_i(east_i),
+        .west_i(west_i), .out_data_o(out_data_o)
+    );
+  end else begin : gen_whole
   // For every lane of the output the lane it takes, and whether it takes one.
   task automatic find_sources(input logic [2:0] op_i, input logic signed [14:0] amount_i,
                               input logic [31:0] segment_i, input logic [VectorW-1:0] index_i,
@@ -124,11 +147,9 @@ module sxm #(
   endfunction
 
   // The moves, in the cycle of issue; the results wait.
-  localparam int unsigned OutW = 4 * VectorW + 3 + 6 + 2;
-  logic [OutW-1:0] waiting[0:Depth-1];
-  logic [OutW-1:0] out_q;
+  logic [OutW+4*VectorW-1:0] waiting[0:Depth-1];
+  logic [OutW+4*VectorW-1:0] whole_q;
   logic [SlotW-1:0] slot_q;
-  logic [Latency-1:0] valid_q;
   logic [VectorW-1:0] rows[0:Rows-1] /* verilator public_flat_rd */;
 
   /* verilator lint_off BLKSEQ */  // temporaries of this process
@@ -139,7 +160,7 @@ module sxm #(
   logic [Pitch*8-1:0] piece;
   /* verilator lint_on UNUSEDSIGNAL */
   always_ff @(posedge clk_i) begin
-    if (en_i && valid_q[Latency-2]) out_q <= waiting[slot_q];
+    if (en_i && valid_q[Latency-2]) whole_q <= waiting[slot_q];
     if (en_i && issue_i) begin
       if (op == pianola_pkg::SxmOpTransposeIn) begin
         rows[amount[RowW-1:0]] <= fetch(dir, stream[StreamW-1:0]);
@@ -174,20 +195,23 @@ module sxm #(
   /* verilator lint_on BLKSEQ */
 
   always_ff @(posedge clk_i) begin
-    if (!rst_ni || start_i) begin
-      valid_q <= '0;
-      slot_q <= '0;
-    end else if (en_i) begin
-      valid_q <= {valid_q[Latency-2:0], issue_i && drives};
-      slot_q <= 32'(slot_q) == Depth - 1 ? '0 : slot_q + SlotW'(1);
-    end
+    if (!rst_ni || start_i) slot_q <= '0;
+    else if (en_i) slot_q <= 32'(slot_q) == Depth - 1 ? '0 : slot_q + SlotW'(1);
+  end
+  assign {out_q, out_data_o} = whole_q;
+  logic unused_beat;
+  assign unused_beat = &{1'b0, beat_i, live_i};
+  end
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni || start_i) valid_q <= '0;
+    else if (en_i) valid_q <= {valid_q[Latency-2:0], issue_i && drives};
   end
 
   assign out_valid_o = valid_q[Latency-1];
-  assign out_data_o = out_q[4*VectorW-1:0];
-  assign out_dirs_o = out_q[4*VectorW+:2];
-  assign out_stream_o = out_q[4*VectorW+2+:6];
-  assign out_count_o = out_q[4*VectorW+8+:3];
+  assign out_dirs_o = out_q[1:0];
+  assign out_stream_o = out_q[2+:6];
+  assign out_count_o = out_q[8+:3];
   assign busy_o = |valid_q[Latency-2:0];
 
   if (Checks) begin : gen_checks

@@ -20,6 +20,8 @@
 // after this cycle. start_i (any clock edge) begins a launch.
 // Stages is a mask of the stages that exist, bits as in isa/target.h; using another one is
 // illegal_encoding. Lanes is a multiple of 4.
+// With several beats per machine cycle (the synthesis form only) Lanes / Beats lanes are computed at each
+// clock edge; streams and out_data_o are those of a beat, issues come in the last one.
 `default_nettype none
 
 module vxm_chain #(
@@ -27,11 +29,15 @@ module vxm_chain #(
     parameter int unsigned Streams = 16,
     parameter int unsigned Accumulators = 32,
     parameter bit [10:0] Stages = 11'h7ff,
+    parameter int unsigned Beats = 1,
     parameter bit Checks = 1'b1,
-    localparam int unsigned VectorW = Lanes * 8
+    localparam int unsigned VectorW = Lanes * 8 / Beats,  // of a beat
+    localparam int unsigned BeatCountW = Beats > 1 ? $clog2(Beats) : 1
 ) (
     input wire logic clk_i,
     input wire logic rst_ni,
+    input wire logic [BeatCountW-1:0] beat_i,
+    input wire logic live_i,
     input wire logic en_i,
     input wire logic start_i,
 
@@ -707,10 +713,13 @@ module vxm_chain #(
       .Streams(Streams),
       .Accumulators(Accumulators),
       .Stages(Stages),
-      .IdW(IdW)
+      .IdW(IdW),
+      .Beats(Beats)
   ) u_datapath (
       .clk_i(clk_i),
       .rst_ni(rst_ni),
+      .beat_i(beat_i),
+      .live_i(live_i),
       .en_i(en_i),
       .start_i(start_i),
       .now_i(now_q),
@@ -762,6 +771,10 @@ module vxm_chain #(
       .data_o(driven)
   );
 `endif
+
+  // There are beats in the synthesis form.
+  logic unused_beat;
+  assign unused_beat = &{1'b0, beat_i, live_i};
 
   wire logic [2:0] driven_format = driven[8+:3];
   assign out_valid_o = out_valid_q[LatOut-1];

@@ -2,7 +2,8 @@
 // lines of the control that all lanes share. vxm_chain keeps the rest of the control for both forms.
 //
 // Ports are named after what a pass enters in the cycle in which they are valid; see vxm_lane.
-// out_data_o: byte b of lane i at bit (b * Lanes + i) * 8.
+// out_data_o: byte b of lane i at bit (b * Lanes + i) * 8. With several beats per machine cycle there are
+// Lanes / Beats lanes, and streams and out_data_o are those of a beat.
 `default_nettype none
 
 module vxm_datapath #(
@@ -11,12 +12,17 @@ module vxm_datapath #(
     parameter int unsigned Accumulators = 32,
     parameter bit [10:0] Stages = 11'h7ff,
     parameter int unsigned IdW = 6,
-    localparam int unsigned VectorW = Lanes * 8,
+    parameter int unsigned Beats = 1,
+    localparam int unsigned Part = Lanes / Beats,
+    localparam int unsigned VectorW = Part * 8,
+    localparam int unsigned BeatCountW = Beats > 1 ? $clog2(Beats) : 1,
     localparam int unsigned StreamW = $clog2(Streams),
     localparam int unsigned AccW = Accumulators > 1 ? $clog2(Accumulators) : 1
 ) (
     input wire logic clk_i,
     input wire logic rst_ni,
+    input wire logic [BeatCountW-1:0] beat_i,
+    input wire logic live_i,
     input wire logic en_i,
     input wire logic start_i,
     input wire logic [IdW-1:0] now_i,
@@ -165,12 +171,12 @@ module vxm_datapath #(
   );
 
   // ---------------------------------------------------------------- tree, root
-  logic [Lanes*32-1:0] tree_v;
+  logic [Part*32-1:0] tree_v;
   logic [Segments*32-1:0] combine_r, acc_r;  // by segment
   if (Stages[StageTree]) begin : gen_tree
     logic [Segments*32-1:0] tree_r, root_r;
-    vxm_tree #(.Lanes(Lanes), .Root(Stages[StageRoot])) u_tree (
-        .clk_i(clk_i), .en_i(en_i), .v_i(tree_v), .op_i(tree_op_i), .segment_i(tree_segment_i),
+    vxm_tree #(.Lanes(Lanes), .Root(Stages[StageRoot]), .Beats(Beats)) u_tree (
+        .clk_i(clk_i), .beat_i(beat_i), .live_i(live_i), .en_i(en_i), .v_i(tree_v), .op_i(tree_op_i), .segment_i(tree_segment_i),
         .root_op_i(tree_root_op_i), .k1_i(tree_k1_i), .k2_i(tree_k2_i), .tree_o(tree_r),
         .root_o(root_r)
     );
@@ -186,8 +192,32 @@ module vxm_datapath #(
   end
 
   // ---------------------------------------------------------------- lanes
-  logic [Lanes*3*32-1:0] fetched;
-  for (genvar i = 0; i < Lanes; i++) begin : gen_lane
+  // Lane 0 passes in beat 0 and is kept for the others.
+  logic [Part*3*32-1:0] fetched;
+  logic [3*32-1:0] lane0;
+  if (Beats > 1) begin : gen_lane0
+    logic [3*32-1:0] lane0_q;
+    always_ff @(posedge clk_i) begin
+      if (live_i && beat_i == '0) lane0_q <= fetched[95:0];
+    end
+    assign lane0 = beat_i == '0 ? fetched[95:0] : lane0_q;
+  end else begin : gen_lane0_now
+    assign lane0 = fetched[95:0];
+  end
+  for (genvar i = 0; i < Part; i++) begin : gen_lane
+    // The number of the lane of this beat.
+    logic [31:0] number;
+    logic keep;
+    always_comb begin
+      number = lane_number(i);
+      keep = select_keep[i];
+      for (int unsigned b = 1; b < Beats; b++) begin
+        if (beat_i == BeatCountW'(b)) begin
+          number = lane_number(b * Part + i);
+          keep = select_keep[b*Part+i];
+        end
+      end
+    end
     logic [Streams*8-1:0] east, west;
     for (genvar s = 0; s < Streams; s++) begin : gen_stream
       assign east[s*8+:8] = east_i[s*VectorW+i*8+:8];
@@ -197,9 +227,9 @@ module vxm_datapath #(
     logic [31:0] lane_combine_r, lane_acc_r;
     if (Segments > 1) begin : gen_segments
       wire logic [31:0] combine_g = combine_segment_i == pianola_pkg::LaneSegmentAll ? 32'd0
-          : 32'(i >> LevelsMin) >> (combine_segment_i - 3'd1);
+          : (32'(beat_i) * Part + i) >> LevelsMin >> (combine_segment_i - 3'd1);
       wire logic [31:0] acc_g = acc_segment_i == pianola_pkg::LaneSegmentAll ? 32'd0
-          : 32'(i >> LevelsMin) >> (acc_segment_i - 3'd1);
+          : (32'(beat_i) * Part + i) >> LevelsMin >> (acc_segment_i - 3'd1);
       assign lane_combine_r = combine_r[combine_g*32+:32];
       assign lane_acc_r = acc_r[acc_g*32+:32];
     end else begin : gen_one_segment
@@ -208,13 +238,15 @@ module vxm_datapath #(
     end
     logic [31:0] out;
     vxm_lane #(
-        .Lanes(Lanes), .Streams(Streams), .Accumulators(Accumulators), .Stages(Stages), .IdW(IdW)
+        .Lanes(Lanes), .Streams(Streams), .Accumulators(Accumulators), .Stages(Stages), .IdW(IdW),
+        .Beats(Beats)
     ) u_lane (
-        .clk_i(clk_i), .en_i(en_i), .now_i(now_i), .lane_i(lane_number(i)), .east_i(east),
+        .clk_i(clk_i), .beat_i(beat_i), .live_i(Beats > 1 ? live_i : en_i), .now_i(now_i),
+        .lane_i(number), .east_i(east),
         .west_i(west), .fetch_from_i(issue_from_i), .fetched_o(fetched[i*96+:96]),
-        .convert_format_i(format_q), .convert_lane0_i(fetched[95:0]),
+        .convert_format_i(format_q), .convert_lane0_i(lane0),
         .convert_operand_i(convert_operand), .convert_constant_i(convert_constant),
-        .mul1_i(mul1_used), .mul2_i(mul2_used), .add_op_i(add_op), .select_keep_i(select_keep[i]),
+        .mul1_i(mul1_used), .mul2_i(mul2_used), .add_op_i(add_op), .select_keep_i(keep),
         .select_other_i(select_other), .sfu_op_i(sfu_op_i), .mul3_i(mul3_i),
         .mul3_from_sfu_i(mul3_from_sfu_i), .mul3_id_i(mul3_id_i), .tree_v_o(tree_v[i*32+:32]),
         .combine_op_i(combine_op_i), .combine_id_i(combine_id_i),
@@ -225,7 +257,7 @@ module vxm_datapath #(
         .out_source_i(out_source), .out_format_i(out_format), .out_o(out)
     );
     for (genvar b = 0; b < 4; b++) begin : gen_byte
-      assign out_data_o[(b*Lanes+i)*8+:8] = out[b*8+:8];
+      assign out_data_o[(b*Part+i)*8+:8] = out[b*8+:8];
     end
   end
 

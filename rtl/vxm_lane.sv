@@ -6,6 +6,10 @@
 // A pass waits in two places for a number of cycles that is its own: the operands of mul3 and
 // combine, chosen at the start, in memories by pass; v in a memory by cycle, while the tree works.
 // Every pass goes through all cells; a stage that it does not use passes v on.
+// Where a machine cycle takes several clock edges (Beats), this is one of as few lanes as a beat has: each edge
+// brings the next lane of the same pass, latencies are as many times longer in clock edges, and what is
+// kept by pass or cycle is kept by beat as well. Control stands for the whole cycle. live_i takes the
+// place of an enable.
 // An accumulator is written when its result leaves the stage, as late as accumulator_hazard allows.
 `default_nettype none
 
@@ -15,11 +19,14 @@ module vxm_lane #(
     parameter int unsigned Accumulators = 32,
     parameter bit [10:0] Stages = 11'h7ff,
     parameter int unsigned IdW = 6,
+    parameter int unsigned Beats = 1,
+    localparam int unsigned BeatCountW = Beats > 1 ? $clog2(Beats) : 1,
     localparam int unsigned StreamW = $clog2(Streams),
     localparam int unsigned AccW = Accumulators > 1 ? $clog2(Accumulators) : 1
 ) (
     input wire logic clk_i,
-    input wire logic en_i,
+    input wire logic [BeatCountW-1:0] beat_i,
+    input wire logic live_i,
     input wire logic [IdW-1:0] now_i,  // the cycle, and the name of the pass that is issued in it
     input wire logic [31:0] lane_i,    // the lane's number as fp32
 
@@ -82,6 +89,11 @@ module vxm_lane #(
   localparam int unsigned StageMul3 = 5, StageTree = 6, StageRoot = 7, StageCombine = 8;
   localparam int unsigned StageAccumulate = 9, StageRound = 10;
 
+  // The place in a memory of what belongs to a pass or cycle, in this beat.
+  function automatic logic [31:0] place(input logic [31:0] number);
+    place = number * Beats + 32'(beat_i);
+  endfunction
+
   // ---------------------------------------------------------------- fetch
   // Values of two and four bytes begin at streams that are multiples of their size.
   logic [3*32-1:0] fetched_q;
@@ -91,9 +103,9 @@ module vxm_lane #(
     for (genvar b = 0; b < 4; b++) begin : gen_byte
       localparam logic [StreamW-1:0] Mask = b == 0 ? '1 : b == 1 ? ~StreamW'(1) : ~StreamW'(3);
       wire logic [StreamW-1:0] from = (stream & Mask) | StreamW'(b);
-      always_ff @(posedge clk_i) begin
-        if (en_i) fetched_q[o*32+b*8+:8] <= streams[from*8+:8];
-      end
+      latency_line #(.Width(8), .Depth(Beats)) u_fetched (
+          .clk_i(clk_i), .en_i(live_i), .data_i(streams[from*8+:8]), .data_o(fetched_q[o*32+b*8+:8])
+      );
     end
   end
   assign fetched_o = fetched_q;
@@ -134,45 +146,45 @@ module vxm_lane #(
   end
 
   logic [31:0] x_at_mul1;
-  latency_line #(.Width(32), .Depth(LatIn - 1)) u_x (
-      .clk_i(clk_i), .en_i(en_i), .data_i(operands[31:0]), .data_o(x_at_mul1)
+  latency_line #(.Width(32), .Depth(Beats * (LatIn - 1))) u_x (
+      .clk_i(clk_i), .en_i(live_i), .data_i(operands[31:0]), .data_o(x_at_mul1)
   );
 
   // ---------------------------------------------------------------- mul1, mul2
   logic [31:0] x_after_mul1, x_at_mul2, x_after_mul2, x_at_add;
   if (Stages[StageMul1]) begin : gen_mul1
     logic [31:0] operand, product;
-    latency_line #(.Width(32), .Depth(LatIn - 1)) u_operand (
-        .clk_i(clk_i), .en_i(en_i), .data_i(chosen[0+:32]), .data_o(operand)
+    latency_line #(.Width(32), .Depth(Beats * (LatIn - 1))) u_operand (
+        .clk_i(clk_i), .en_i(live_i), .data_i(chosen[0+:32]), .data_o(operand)
     );
     fp_mul u_mul (.a_i(x_at_mul1), .b_i(operand), .y_o(product));
     assign x_after_mul1 = mul1_i ? product : x_at_mul1;
   end else begin : gen_no_mul1
     assign x_after_mul1 = x_at_mul1;
   end
-  latency_line #(.Width(32), .Depth(LatMul)) u_mul1 (
-      .clk_i(clk_i), .en_i(en_i), .data_i(x_after_mul1), .data_o(x_at_mul2)
+  latency_line #(.Width(32), .Depth(Beats * LatMul)) u_mul1 (
+      .clk_i(clk_i), .en_i(live_i), .data_i(x_after_mul1), .data_o(x_at_mul2)
   );
   if (Stages[StageMul2]) begin : gen_mul2
     logic [31:0] operand, product;
-    latency_line #(.Width(32), .Depth(LatIn - 1 + LatMul)) u_operand (
-        .clk_i(clk_i), .en_i(en_i), .data_i(chosen[32+:32]), .data_o(operand)
+    latency_line #(.Width(32), .Depth(Beats * (LatIn - 1 + LatMul))) u_operand (
+        .clk_i(clk_i), .en_i(live_i), .data_i(chosen[32+:32]), .data_o(operand)
     );
     fp_mul u_mul (.a_i(x_at_mul2), .b_i(operand), .y_o(product));
     assign x_after_mul2 = mul2_i ? product : x_at_mul2;
   end else begin : gen_no_mul2
     assign x_after_mul2 = x_at_mul2;
   end
-  latency_line #(.Width(32), .Depth(LatMul)) u_mul2 (
-      .clk_i(clk_i), .en_i(en_i), .data_i(x_after_mul2), .data_o(x_at_add)
+  latency_line #(.Width(32), .Depth(Beats * LatMul)) u_mul2 (
+      .clk_i(clk_i), .en_i(live_i), .data_i(x_after_mul2), .data_o(x_at_add)
   );
 
   // ---------------------------------------------------------------- add, select
   logic [31:0] x_after_add, x_at_select, x_after_select, front;
   if (Stages[StageAdd]) begin : gen_add
     logic [31:0] operand, sum, extreme;
-    latency_line #(.Width(32), .Depth(LatIn - 1 + 2 * LatMul)) u_operand (
-        .clk_i(clk_i), .en_i(en_i), .data_i(chosen[64+:32]), .data_o(operand)
+    latency_line #(.Width(32), .Depth(Beats * (LatIn - 1 + 2 * LatMul))) u_operand (
+        .clk_i(clk_i), .en_i(live_i), .data_i(chosen[64+:32]), .data_o(operand)
     );
     fp_add u_add (
         .a_i({x_at_add[31] ^ (add_op_i == pianola_pkg::VxmAddOpRsub), x_at_add[30:0]}),
@@ -192,12 +204,12 @@ module vxm_lane #(
   end else begin : gen_no_add
     assign x_after_add = x_at_add;
   end
-  latency_line #(.Width(32), .Depth(LatAdd)) u_add (
-      .clk_i(clk_i), .en_i(en_i), .data_i(x_after_add), .data_o(x_at_select)
+  latency_line #(.Width(32), .Depth(Beats * LatAdd)) u_add (
+      .clk_i(clk_i), .en_i(live_i), .data_i(x_after_add), .data_o(x_at_select)
   );
   assign x_after_select = !Stages[StageSelect] || select_keep_i ? x_at_select : select_other_i;
-  latency_line #(.Width(32), .Depth(LatSelect)) u_select (
-      .clk_i(clk_i), .en_i(en_i), .data_i(x_after_select), .data_o(front)
+  latency_line #(.Width(32), .Depth(Beats * LatSelect)) u_select (
+      .clk_i(clk_i), .en_i(live_i), .data_i(x_after_select), .data_o(front)
   );
 
   // ---------------------------------------------------------------- sfu, mul3
@@ -205,8 +217,8 @@ module vxm_lane #(
   if (Stages[StageSfu]) begin : gen_sfu
     logic [31:0] value, special;
     fp_special u_special (.a_i(front), .op_i(sfu_op_i), .y_o(value));
-    latency_line #(.Width(32), .Depth(LatSfu)) u_line (
-        .clk_i(clk_i), .en_i(en_i), .data_i(value), .data_o(special)
+    latency_line #(.Width(32), .Depth(Beats * LatSfu)) u_line (
+        .clk_i(clk_i), .en_i(live_i), .data_i(value), .data_o(special)
     );
     assign x_at_mul3 = mul3_from_sfu_i ? special : front;
   end else begin : gen_no_sfu
@@ -214,42 +226,42 @@ module vxm_lane #(
   end
   if (Stages[StageMul3]) begin : gen_mul3
     // Operands by pass; written in the second cycle of a pass.
-    logic [31:0] operands_q[0:(1<<Mul3W)-1];
+    logic [31:0] operands_q[0:Beats*(1<<Mul3W)-1];
     logic [31:0] product;
     always_ff @(posedge clk_i) begin
-      if (en_i) operands_q[Mul3W'(now_i-IdW'(1))] <= chosen[96+:32];
+      if (live_i) operands_q[place(32'(Mul3W'(now_i-IdW'(1))))] <= chosen[96+:32];
     end
-    wire logic [31:0] operand = operands_q[mul3_id_i[Mul3W-1:0]];
+    wire logic [31:0] operand = operands_q[place(32'(mul3_id_i[Mul3W-1:0]))];
     fp_mul u_mul (.a_i(x_at_mul3), .b_i(operand), .y_o(product));
     assign x_after_mul3 = mul3_i ? product : x_at_mul3;
   end else begin : gen_no_mul3
     assign x_after_mul3 = x_at_mul3;
   end
-  latency_line #(.Width(32), .Depth(LatMul)) u_mul3 (
-      .clk_i(clk_i), .en_i(en_i), .data_i(x_after_mul3), .data_o(tree_v_o)
+  latency_line #(.Width(32), .Depth(Beats * LatMul)) u_mul3 (
+      .clk_i(clk_i), .en_i(live_i), .data_i(x_after_mul3), .data_o(tree_v_o)
   );
 
   // ---------------------------------------------------------------- combine
   logic [31:0] v_at_combine, v_after_combine, v_at_acc;
   if (Stages[StageTree]) begin : gen_wait
-    logic [31:0] waiting_q[0:(1<<WaitW)-1];
+    logic [31:0] waiting_q[0:Beats*(1<<WaitW)-1];
     wire logic [WaitW-1:0] from = WaitW'(now_i) - WaitW'(LatTree)
         - (Stages[StageRoot] && combine_root_i ? WaitW'(LatRoot) : '0);
     always_ff @(posedge clk_i) begin
-      if (en_i) waiting_q[now_i[WaitW-1:0]] <= tree_v_o;
+      if (live_i) waiting_q[place(32'(now_i[WaitW-1:0]))] <= tree_v_o;
     end
-    assign v_at_combine = combine_tree_i ? waiting_q[from] : tree_v_o;
+    assign v_at_combine = combine_tree_i ? waiting_q[place(32'(from))] : tree_v_o;
   end else begin : gen_no_wait
     assign v_at_combine = tree_v_o;
   end
   if (Stages[StageCombine]) begin : gen_combine
-    logic [31:0] operands_q[0:(1<<IdW)-1];
+    logic [31:0] operands_q[0:Beats*(1<<IdW)-1];
     wire logic takes_r = Stages[StageTree] && (combine_op_i == pianola_pkg::VxmCombineR
         || combine_op_i == pianola_pkg::VxmCombineReplace);
-    wire logic [31:0] operand = takes_r ? combine_r_i : operands_q[combine_id_i];
+    wire logic [31:0] operand = takes_r ? combine_r_i : operands_q[place(32'(combine_id_i))];
     logic [31:0] product;
     always_ff @(posedge clk_i) begin
-      if (en_i) operands_q[now_i-IdW'(1)] <= chosen[128+:32];
+      if (live_i) operands_q[place(32'(IdW'(now_i-IdW'(1))))] <= chosen[128+:32];
     end
     fp_mul u_mul (.a_i(v_at_combine), .b_i(operand), .y_o(product));
     always_comb begin
@@ -262,18 +274,18 @@ module vxm_lane #(
   end else begin : gen_no_combine
     assign v_after_combine = v_at_combine;
   end
-  latency_line #(.Width(32), .Depth(LatMul)) u_combine (
-      .clk_i(clk_i), .en_i(en_i), .data_i(v_after_combine), .data_o(v_at_acc)
+  latency_line #(.Width(32), .Depth(Beats * LatMul)) u_combine (
+      .clk_i(clk_i), .en_i(live_i), .data_i(v_after_combine), .data_o(v_at_acc)
   );
 
   // ---------------------------------------------------------------- accumulate
   logic [31:0] v_at_out, w_at_out;
-  latency_line #(.Width(32), .Depth(LatAdd)) u_v (
-      .clk_i(clk_i), .en_i(en_i), .data_i(v_at_acc), .data_o(v_at_out)
+  latency_line #(.Width(32), .Depth(Beats * LatAdd)) u_v (
+      .clk_i(clk_i), .en_i(live_i), .data_i(v_at_acc), .data_o(v_at_out)
   );
   if (Stages[StageAccumulate]) begin : gen_accumulate
-    logic [31:0] accumulators[0:Accumulators-1];
-    wire logic [31:0] previous = accumulators[acc_read_i];
+    logic [31:0] accumulators[0:Beats*Accumulators-1];
+    wire logic [31:0] previous = accumulators[place(32'(acc_read_i))];
     wire logic [31:0] s = Stages[StageTree] && acc_source_i ? acc_r_i : v_at_acc;
     logic [31:0] sum, extreme, w, written;
     fp_add u_add (
@@ -291,14 +303,14 @@ module vxm_lane #(
         default: w = s;
       endcase
     end
-    latency_line #(.Width(32), .Depth(LatAdd - 1)) u_w (
-        .clk_i(clk_i), .en_i(en_i), .data_i(w), .data_o(written)
+    latency_line #(.Width(32), .Depth(Beats * (LatAdd - 1))) u_w (
+        .clk_i(clk_i), .en_i(live_i), .data_i(w), .data_o(written)
     );
     always_ff @(posedge clk_i) begin
-      if (en_i && acc_write_i) accumulators[acc_written_i] <= written;
+      if (live_i && acc_write_i) accumulators[place(32'(acc_written_i))] <= written;
     end
-    latency_line #(.Width(32), .Depth(1)) u_w_last (
-        .clk_i(clk_i), .en_i(en_i), .data_i(written), .data_o(w_at_out)
+    latency_line #(.Width(32), .Depth(Beats)) u_w_last (
+        .clk_i(clk_i), .en_i(live_i), .data_i(written), .data_o(w_at_out)
     );
   end else begin : gen_no_accumulate
     assign w_at_out = v_at_out;
@@ -320,8 +332,8 @@ module vxm_lane #(
   end else begin : gen_no_round
     assign rounded = result;
   end
-  latency_line #(.Width(32), .Depth(LatOut)) u_out (
-      .clk_i(clk_i), .en_i(en_i), .data_i(rounded), .data_o(out_o)
+  latency_line #(.Width(32), .Depth(Beats * LatOut)) u_out (
+      .clk_i(clk_i), .en_i(live_i), .data_i(rounded), .data_o(out_o)
   );
 
   // What the stages that are left out would take.

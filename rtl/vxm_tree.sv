@@ -4,6 +4,9 @@
 // tree_o belongs to the pass that entered latency_vxm_tree cycles ago, root_o to the one that entered
 // latency_vxm_root before that. A pass may enter every enabled cycle. Segment g is in word g; of a
 // longer segment the first word.
+// With several beats per machine cycle the lanes of a beat arrive at each clock edge. They are collected,
+// which is one of the cycles of wires; then the nodes of a level share as few adders as finish all of
+// them in a machine cycle. Lanes is then a power of two.
 // MAX, ABSMAX and ARGMAX compare keys, unsigned numbers in the order of the values, so that a node
 // is one adder and one comparator. The key becomes a value again behind the last level.
 `default_nettype none
@@ -11,11 +14,16 @@
 module vxm_tree #(
     parameter int unsigned Lanes = 16,
     parameter bit Root = 1'b1,
+    parameter int unsigned Beats = 1,
+    localparam int unsigned Part = Lanes / Beats,
+    localparam int unsigned BeatCountW = Beats > 1 ? $clog2(Beats) : 1,
     localparam int unsigned Segments = Lanes >= 16 ? Lanes / 16 : 1
 ) (
     input wire logic clk_i,
+    input wire logic [BeatCountW-1:0] beat_i,
+    input wire logic live_i,
     input wire logic en_i,
-    input wire logic [Lanes*32-1:0] v_i,
+    input wire logic [Part*32-1:0] v_i,
     input wire logic [2:0] op_i,
     input wire logic [2:0] segment_i,
     input wire logic [1:0] root_op_i,
@@ -38,10 +46,13 @@ module vxm_tree #(
   logic [(Levels+1)*Lanes*NodeW-1:0] rows;
   logic [(Levels+1)*3-1:0] ops, segments;
   /* verilator lint_on UNUSEDSIGNAL */
-  assign ops[2:0] = op_i;
-  assign segments[2:0] = segment_i;
+  localparam int unsigned Collect = Beats > 1 ? 1 : 0;  // cycles
+  latency_line #(.Width(6), .Depth(Collect)) u_op (
+      .clk_i(clk_i), .en_i(en_i), .data_i({op_i, segment_i}), .data_o({ops[2:0], segments[2:0]})
+  );
 
-  for (genvar i = 0; i < Lanes; i++) begin : gen_leaf
+  logic [Part*NodeW-1:0] leaves;
+  for (genvar i = 0; i < Part; i++) begin : gen_leaf
     wire logic [31:0] v = v_i[i*32+:32];
     wire logic nan = v[30:0] > 31'h7f800000;
     wire logic sign = v[31] && op_i != pianola_pkg::VxmTreeAbsmax;
@@ -51,8 +62,15 @@ module vxm_tree #(
       if (op_i == pianola_pkg::VxmTreeArgmax && nan) word = 32'd0;
       if (op_i == pianola_pkg::VxmTreeSum) word = v;
     end
-    assign rows[i*NodeW+:NodeW] = {nan, {Levels{1'b0}}, word};
+    assign leaves[i*NodeW+:NodeW] = {nan, {Levels{1'b0}}, word};
   end
+  logic [Lanes*NodeW-1:0] whole;
+  beat_collector #(.Width(Part * NodeW), .Beats(Beats)) u_leaves (
+      .clk_i(clk_i), .live_i(live_i), .data_i(leaves), .data_o(whole)
+  );
+  latency_line #(.Width(Lanes * NodeW), .Depth(Collect)) u_whole (
+      .clk_i(clk_i), .en_i(en_i), .data_i(whole), .data_o(rows[Lanes*NodeW-1:0])
+  );
 
   for (genvar l = 0; l < Levels; l++) begin : gen_level
     localparam int unsigned Entering = (Lanes + (1 << l) - 1) >> l;
@@ -66,23 +84,58 @@ module vxm_tree #(
         .clk_i(clk_i), .en_i(en_i), .data_i({op, segment}),
         .data_o({ops[(l+1)*3+:3], segments[(l+1)*3+:3]})
     );
+    // Pairs (2n, 2n + 1) for the numbers n of a beat; Shared of them at a time.
+    localparam int unsigned Shared = (Leaving + Beats - 1) / Beats;
+    logic [Shared*NodeW-1:0] pairs;     // of this beat
+    /* verilator lint_off UNUSEDSIGNAL */  // of beats without a pair
+    logic [Shared*Beats*NodeW-1:0] all_pairs;
+    /* verilator lint_on UNUSEDSIGNAL */
+    if (Beats > 1) begin : gen_shared
+      for (genvar a = 0; a < Shared; a++) begin : gen_adder
+        // Beats without a pair of their own repeat others.
+        logic [NodeW-1:0] left, right, alone;
+        always_comb begin
+          left = rows[(l*Lanes+2*a)*NodeW+:NodeW];
+          right = rows[(l*Lanes+2*a+1)*NodeW+:NodeW];
+          alone = rows[(l*Lanes+a)*NodeW+:NodeW];
+          for (int unsigned b = 1; b * Shared < Leaving; b++) begin
+            if ((32'(beat_i) & (Leaving / Shared - 1)) == b) begin
+              left = rows[(l*Lanes+2*(b*Shared+a))*NodeW+:NodeW];
+              right = rows[(l*Lanes+2*(b*Shared+a)+1)*NodeW+:NodeW];
+              alone = rows[(l*Lanes+b*Shared+a)*NodeW+:NodeW];
+            end
+          end
+        end
+        vxm_tree_node #(.Level(l), .Levels(Levels)) u_node (
+            .left_i(left), .right_i(right), .alone_i(alone), .op_i(op), .combines_i(combines),
+            .node_o(pairs[a*NodeW+:NodeW])
+        );
+      end
+      beat_collector #(.Width(Shared * NodeW), .Beats(Beats)) u_pairs (
+          .clk_i(clk_i), .live_i(live_i), .data_i(pairs), .data_o(all_pairs)
+      );
+    end else begin : gen_separate
+      for (genvar n = 0; n < Leaving; n++) begin : gen_pair
+        if (2 * n + 1 < Entering) begin : gen_both
+          vxm_tree_node #(.Level(l), .Levels(Levels)) u_node (
+              .left_i(rows[(l*Lanes+2*n)*NodeW+:NodeW]),
+              .right_i(rows[(l*Lanes+2*n+1)*NodeW+:NodeW]),
+              .alone_i(rows[(l*Lanes+n)*NodeW+:NodeW]), .op_i(op), .combines_i(combines),
+              .node_o(pairs[n*NodeW+:NodeW])
+          );
+        end else begin : gen_left
+          assign pairs[n*NodeW+:NodeW] = '0;
+        end
+      end
+      assign all_pairs = pairs;
+      logic unused_beat;
+      assign unused_beat = &{1'b0, beat_i};
+    end
     for (genvar n = 0; n < Lanes; n++) begin : gen_node
       if (n < Leaving && 2 * n + 1 < Entering) begin : gen_pair
-        wire logic [NodeW-1:0] left = rows[(l*Lanes+2*n)*NodeW+:NodeW];
-        wire logic [NodeW-1:0] right = rows[(l*Lanes+2*n+1)*NodeW+:NodeW];
-        wire logic takes_right = right[31:0] > left[31:0];
-        logic [31:0] sum;
-        logic [NodeW-1:0] node;
-        fp_add u_add (.a_i(left[31:0]), .b_i(right[31:0]), .subtract_i(1'b0), .y_o(sum));
-        always_comb begin
-          node = takes_right ? right : left;
-          node[32+l] = takes_right;
-          node[NodeW-1] = left[NodeW-1] | right[NodeW-1];
-          if (op == pianola_pkg::VxmTreeSum) node[31:0] = sum;
-          if (!combines) node = rows[(l*Lanes+n)*NodeW+:NodeW];
-        end
         latency_line #(.Width(NodeW), .Depth(LatAdd)) u_line (
-            .clk_i(clk_i), .en_i(en_i), .data_i(node), .data_o(rows[((l+1)*Lanes+n)*NodeW+:NodeW])
+            .clk_i(clk_i), .en_i(en_i), .data_i(all_pairs[n*NodeW+:NodeW]),
+            .data_o(rows[((l+1)*Lanes+n)*NodeW+:NodeW])
         );
       end else if (n < Leaving || n < Segments) begin : gen_single
         // Without a partner, or beyond the nodes of a tree of all lanes.
@@ -110,7 +163,7 @@ module vxm_tree #(
       if (op == pianola_pkg::VxmTreeArgmax) value = lane;
       if (op == pianola_pkg::VxmTreeSum) value = node[31:0];
     end
-    latency_line #(.Width(32), .Depth(LatTree - Levels * LatAdd)) u_wires (
+    latency_line #(.Width(32), .Depth(LatTree - Levels * LatAdd - Collect)) u_wires (
         .clk_i(clk_i), .en_i(en_i), .data_i(value), .data_o(tree_o[g*32+:32])
     );
   end

@@ -1,7 +1,10 @@
 // The core in the form that is synthesized, Verilated, against the emulator: random programs in
 // lockstep (every drive of every cycle), with memory that is ideal and with memory that freezes it; and
-// the programs of the rules, sound and broken.
+// the programs of the rules, sound and broken. Machine cycles of several clock edges are the same machine
+// cycles.
 #include <gtest/gtest.h>
+
+#include <algorithm>
 
 #include "emulator/emulator.h"
 #include "emulator/lockstep.h"
@@ -15,9 +18,17 @@ namespace {
 
 constexpr uint64_t kPrograms = 40;
 
-class SynthesisForm : public testing::Test {
+struct Core {
+  const char* name;
+  const char* target;
+  int beats;  // clock edges per machine cycle
+};
+
+class SynthesisForm : public testing::TestWithParam<Core> {
  protected:
-  SynthesisForm() : target_(load_target(PIANOLA_CORE4).value()) {}
+  SynthesisForm() : target_(load_target(GetParam().target).value()) {
+    target_.beats = GetParam().beats;
+  }
 
   // A program, and a dump of all that it wrote to MEM, from both; true if the core froze.
   void play(uint64_t seed, Jitter* jitter, bool& froze) {
@@ -53,7 +64,7 @@ class SynthesisForm : public testing::Test {
   Target target_;
 };
 
-TEST_F(SynthesisForm, PlaysRandomPrograms) {
+TEST_P(SynthesisForm, PlaysRandomPrograms) {
   for (uint64_t seed = 1; seed <= kPrograms && !HasFatalFailure(); ++seed) {
     bool froze = false;
     play(seed, nullptr, froze);
@@ -61,10 +72,10 @@ TEST_F(SynthesisForm, PlaysRandomPrograms) {
   }
 }
 
-TEST_F(SynthesisForm, PlaysRandomProgramsWhileTheMachineFreezes) {
+TEST_P(SynthesisForm, PlaysRandomProgramsWhileTheMachineFreezes) {
   int frozen = 0;
   for (uint64_t seed = 1; seed <= kPrograms && !HasFatalFailure(); seed += 2) {
-    Jitter jitter(seed, 10);
+    Jitter jitter(seed, std::max(1, 10 / GetParam().beats));  // per clock edge
     bool froze = false;
     play(seed, &jitter, froze);
     frozen += froze;
@@ -72,7 +83,7 @@ TEST_F(SynthesisForm, PlaysRandomProgramsWhileTheMachineFreezes) {
   EXPECT_GT(frozen, 3);
 }
 
-TEST_F(SynthesisForm, RaisesTheFaultOfABrokenRuleOnly) {
+TEST_P(SynthesisForm, RaisesTheFaultOfABrokenRuleOnly) {
   RtlPlayer player(target_, true);
   for (const RuleProgram& program : rule_programs(target_)) {
     for (const bool sound : {true, false}) {
@@ -91,6 +102,14 @@ TEST_F(SynthesisForm, RaisesTheFaultOfABrokenRuleOnly) {
     }
   }
 }
+
+constexpr Core kCores[] = {
+    {"Core4", PIANOLA_CORE4, 1},
+    {"Core4In2Beats", PIANOLA_CORE4, 2},
+    {"Core8In4Beats", PIANOLA_CORE8, 4},
+};
+INSTANTIATE_TEST_SUITE_P(Forms, SynthesisForm, testing::ValuesIn(kCores),
+                         [](const auto& info) { return info.param.name; });
 
 }  // namespace
 }  // namespace pianola::test

@@ -43,17 +43,17 @@ foreach(lanes 4 16 32)
   pianola_verilated_unit(vxm${lanes} vxm_chain ${lanes} ${vxm_sources})
 endforeach()
 pianola_verilated_unit(vxm_small16 vxm_chain 16 ${vxm_sources} PARAMETERS -GStages=0)
-set(vxm_cells latency_line fp_add fp_mul fp_minmax fp_convert fp_round fp_special)
+set(vxm_cells latency_line beat_collector fp_add fp_mul fp_minmax fp_convert fp_round fp_special)
 foreach(lanes 4 16 32)
   pianola_verilated_unit(vxm_synthesis${lanes} vxm_chain ${lanes} special_function_pkg
-    ${vxm_cells} vxm_lane vxm_tree vxm_datapath vxm_chain DEFINES PIANOLA_SYNTHESIS_FORM)
+    ${vxm_cells} vxm_lane vxm_tree_node vxm_tree vxm_datapath vxm_chain DEFINES PIANOLA_SYNTHESIS_FORM)
 endforeach()
 pianola_add_test(vxm_test units ${CMAKE_CURRENT_LIST_DIR}/vxm_test.cc
   LIBRARIES pianola_isa unit_vxm4 unit_vxm16 unit_vxm32 unit_vxm_small16 unit_vxm_synthesis4
     unit_vxm_synthesis16 unit_vxm_synthesis32)
 
 pianola_verilated_unit(streams4 stream_position 4 stream_position)
-pianola_verilated_unit(streams_synthesis4 stream_position 4 stream_position
+pianola_verilated_unit(streams_synthesis4 stream_position 4 stream_choice stream_position
   DEFINES PIANOLA_SYNTHESIS_FORM)
 pianola_add_test(stream_position_test units ${CMAKE_CURRENT_LIST_DIR}/stream_position_test.cc
   LIBRARIES unit_streams4 unit_streams_synthesis4)
