@@ -19,7 +19,17 @@ double tokens_per_second(const Entry& entry, const Target& target) {
   return entry.tokens * target.clock_mhz * 1e6 / static_cast<double>(entry.cycles);
 }
 
-Json entry_json(const Entry& entry, const Target& target) {
+// MACs of the feed-forward products over what all matrix units could do in the cycles of that part.
+double ffn_utilization(const RollModel& m, const Entry& entry, const LayerCycles& layer,
+                       const Target& target) {
+  const double macs = 3.0 * m.hidden * m.feed_forward * entry.tokens;
+  const double cells = static_cast<double>(target.mxm_positions.size()) * target.lanes * target.lanes;
+  return layer.ffn == 0 ? 0 : macs / (cells * static_cast<double>(layer.ffn));
+}
+
+Json entry_json(const Plan& plan, size_t index, const Target& target) {
+  const Entry& entry = plan.entries[index];
+  const LayerCycles& layer = plan.layer_cycles[index];
   Json json;
   json["name"] = entry.name;
   json["context"] = entry.context;
@@ -33,6 +43,11 @@ Json entry_json(const Entry& entry, const Target& target) {
   json["tokens_per_second"] =
       entry.sends_logits ? Json(tokens_per_second(entry, target)) : Json();
   json["instruction_words"] = entry.word_count;
+  if (layer.ffn > 0) {
+    json["layer"] = {{"attention_cycles", layer.attention},
+                     {"ffn_cycles", layer.ffn},
+                     {"ffn_mxm_utilization", ffn_utilization(plan.model, entry, layer, target)}};
+  }
   return json;
 }
 
@@ -47,7 +62,9 @@ Json plan_json(const Plan& plan, const Target& target) {
   json["data_bytes"] = plan.data_vectors * lanes;
   json["kv_bytes"] = plan.kv_vectors * lanes;
   json["entries"] = Json::array();
-  for (const Entry& entry : plan.entries) json["entries"].push_back(entry_json(entry, target));
+  for (size_t i = 0; i < plan.entries.size(); ++i) {
+    json["entries"].push_back(entry_json(plan, i, target));
+  }
   json["memory_map"] = Json::array();
   for (size_t slice = 0; slice < plan.words_used.size(); ++slice) {
     json["memory_map"].push_back({{"slice", slice},
@@ -64,9 +81,11 @@ void print_plan(const Plan& plan, const Target& target) {
               m.architecture.c_str(), target.name.c_str(), target.doc.c_str(), m.layers, m.hidden,
               m.heads, m.kv_heads, m.head_size, m.feed_forward, m.vocabulary,
               m.quantization.c_str(), m.context);
-  std::printf("%-18s %14s %14s %-13s %7s %12s\n", "entry", "cycles", "bound", "active", "ratio",
-              "tokens/s");
-  for (const Entry& entry : plan.entries) {
+  std::printf("%-18s %14s %14s %-13s %7s %12s %10s %10s\n", "entry", "cycles", "bound", "active",
+              "ratio", "tokens/s", "attention", "ffn");
+  for (size_t i = 0; i < plan.entries.size(); ++i) {
+    const Entry& entry = plan.entries[i];
+    const LayerCycles& layer = plan.layer_cycles[i];
     const Bound* active = active_bound(entry.bounds);
     std::printf("%-18s %14llu", entry.name.c_str(),
                 static_cast<unsigned long long>(entry.cycles));
@@ -76,8 +95,13 @@ void print_plan(const Plan& plan, const Target& target) {
                   static_cast<double>(entry.cycles) / static_cast<double>(active->cycles),
                   tokens_per_second(entry, target));
     }
+    if (layer.ffn > 0) {
+      std::printf(" %10llu %10llu", static_cast<unsigned long long>(layer.attention),
+                  static_cast<unsigned long long>(layer.ffn));
+    }
     std::printf("\n");
   }
+  std::printf("attention, ffn: cycles of the layer in the middle, from residual to residual\n");
   std::printf("tokens/s at %.0f MHz (%s)\n", target.clock_mhz, target.clock_source.c_str());
   const double mb = 1e-6 * target.lanes;
   std::printf("data tape %.1f MB, KV region %.1f MB\n",

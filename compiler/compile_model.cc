@@ -52,6 +52,7 @@ struct Built {
   std::vector<Word> words;
   std::vector<PersistentRegion> persistent;
   std::vector<std::array<int, 2>> words_used;
+  LayerCycles layer_cycles;
 };
 
 // By slice and bank: the words below the highest that an array takes.
@@ -85,21 +86,40 @@ std::vector<PersistentRegion> persistent_regions(const VectorProgram& program,
 
 // The fastest schedule whose instructions the tape and the queues can deliver: without a limit on how
 // many begin at a time, or else the highest limit that will do.
-Result<EncodedEntry> schedule_program(const VectorProgram& program, const Target& target) {
+Result<EncodedEntry> schedule_program(const VectorProgram& program, const Target& target,
+                                      std::vector<Schedule::Placement>& placements) {
   for (const int percent : kInstructionPercents) {
     TRY(Schedule schedule, place_operations(program, target, {percent}));
+    placements = std::move(schedule.placements);
     Result<EncodedEntry> encoded = encode_schedule(std::move(schedule), target);
     if (encoded.ok() || percent == kInstructionPercents.back()) return encoded;
   }
   CHECK(false);
 }
 
+LayerCycles layer_cycles(const LoweredEntry& lowered, int layers,
+                         const std::vector<Schedule::Placement>& placements) {
+  const size_t middle = static_cast<size_t>(layers) / 2;
+  if (middle == 0 || lowered.residuals.size() != 2 * static_cast<size_t>(layers)) return {};
+  const auto done = [&](size_t residual) {
+    for (const Schedule::Placement& placement : placements) {
+      if (placement.operation == lowered.residuals[residual]) return placement.last;
+    }
+    return int64_t{0};
+  };
+  const int64_t before = done(2 * middle - 1), between = done(2 * middle);
+  return {static_cast<uint64_t>(between - before),
+          static_cast<uint64_t>(done(2 * middle + 1) - between)};
+}
+
 Result<Built> build_entry(const QuantizedGraph& graph, const Target& target,
                           const EntryShape& shape, const DataTape& tape) {
   LoweredEntry lowered = lower_entry(graph, target, shape, tape);
   TRY_STATUS(allocate_memory(lowered.program, target));
-  TRY(EncodedEntry encoded, schedule_program(lowered.program, target));
+  std::vector<Schedule::Placement> placements;
+  TRY(EncodedEntry encoded, schedule_program(lowered.program, target, placements));
   Built built;
+  built.layer_cycles = layer_cycles(lowered, graph.model.layers, placements);
   built.persistent = persistent_regions(lowered.program, target);
   built.words_used = words_used(lowered.program, target);
   built.words = std::move(encoded.words);
@@ -256,6 +276,7 @@ Result<Plan> plan_model(const Graph& graph, const Target& target, const CompileO
       }
     }
     plan.entries.push_back(std::move(b.entry));
+    plan.layer_cycles.push_back(b.layer_cycles);
   }
   return plan;
 }

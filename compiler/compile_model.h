@@ -35,11 +35,18 @@ struct Compilation {
 Result<Compilation> compile_model(const Graph& graph, const Target& target,
                                   const CompileOptions& options);
 
+// Machine cycles of the layer in the middle, from residual to residual: 0 where there is no such layer.
+struct LayerCycles {
+  uint64_t attention = 0;  // from the last layer's sum to the one after attention: with q, k, v and o
+  uint64_t ffn = 0;        // from there to the layer's sum
+};
+
 // What a compilation would give, without the weights: entries with their exact cycles, and what is
 // taken of each memory. The schedule does not depend on weights, so a graph of dimensions alone will do.
 struct Plan {
   RollModel model;
   std::vector<Entry> entries;
+  std::vector<LayerCycles> layer_cycles;       // of each entry
   std::vector<PersistentRegion> persistent;
   std::vector<std::array<int, 2>> words_used;  // by slice and bank, at most at any time in any entry
   uint64_t data_vectors = 0;                   // of the data tape

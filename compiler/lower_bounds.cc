@@ -1,5 +1,11 @@
 #include "compiler/lower_bounds.h"
 
+#include <algorithm>
+#include <cstdlib>
+
+#include "compiler/passes/quantize_matrix.h"
+#include "isa/instructions.h"
+
 namespace pianola {
 namespace {
 
@@ -34,6 +40,81 @@ Traffic weight_traffic(const QuantizedGraph& graph, const Target& target, uint64
   return traffic;
 }
 
+// What one result waits for where weights stay in MEM, so that nothing but tile storage can run ahead of data.
+// Latencies and distances alone: every unit is free, operands are in the nearest slices.
+class Path {
+ public:
+  explicit Path(const Target& target) : target_(target), lanes_(target.lanes) {
+    distance_ = target.positions();
+    for (const int position : target.mxm_positions) {
+      distance_ = std::min(distance_, std::abs(position - target.vxm_position));
+    }
+  }
+
+  // A pass, until its result is driven.
+  uint64_t pass(bool sfu, bool tree, bool root = false) const {
+    return static_cast<uint64_t>(latency_vxm_in(lanes_) + 4 * latency_vxm_mul(lanes_) +
+                                 2 * latency_vxm_add(lanes_) + latency_vxm_select(lanes_) +
+                                 latency_vxm_out(lanes_) + (sfu ? latency_vxm_sfu(lanes_) : 0) +
+                                 (tree ? latency_vxm_tree(lanes_) : 0) +
+                                 (root ? latency_vxm_root(lanes_) : 0));
+  }
+  // Through MEM next to the VXM and back.
+  uint64_t trip() const { return memory() + 2; }
+  // Codes through MEM and a matrix unit to the VXM.
+  uint64_t product() const {
+    return memory() + static_cast<uint64_t>(latency_mxm_mac(lanes_) + 2 * distance_);
+  }
+  // A vector to codes with a scale for many vectors: the largest magnitude, its reciprocal, rounding.
+  uint64_t quantize() const {
+    if (target_.activation_group == lanes_) return pass(false, true, true);
+    return pass(false, true) + trip() + pass(true, false) + trip() + pass(false, false);
+  }
+  // From a layer's input, all of it, to that of its feed-forward part.
+  uint64_t attention(int head_vectors) const {
+    const uint64_t query = head_vectors > 1 ? quantize() : pass(false, true, true);
+    const uint64_t projection = quantize() + product() + pass(false, false) + trip();
+    const uint64_t rotation = pass(false, false) + trip();
+    const uint64_t scores = query + product() + pass(false, true) + trip();
+    const uint64_t softmax = pass(true, true) + trip() + pass(false, true, true);
+    const uint64_t values = product() + pass(false, false) + trip() + pass(false, false) + trip();
+    return projection + rotation + scores + softmax + values + quantize() + product() +
+           pass(false, false) + trip();
+  }
+  // Before the first and after the last tile of the feed-forward part.
+  uint64_t feed_forward() const { return quantize() + product() + pass(false, false) + trip(); }
+
+ private:
+  uint64_t memory() const {
+    return static_cast<uint64_t>(latency_mem_write(lanes_) + latency_mem_read(lanes_));
+  }
+
+  const Target& target_;
+  int lanes_, distance_;
+};
+
+// All tiles of a layer's feed-forward part come after attention, and attention after all of those of the
+// layer before; of the head after the last layer. A matrix unit stores two tiles.
+uint64_t path_cycles(const QuantizedGraph& graph, const Target& target, uint64_t tokens) {
+  const RollModel& m = graph.model;
+  const uint64_t units = target.mxm_positions.size(), lanes = static_cast<uint64_t>(target.lanes);
+  const auto tiles = [&](uint64_t weights, int bits) {
+    const uint64_t rate = units * static_cast<uint64_t>(target.mxm_load_streams) * lanes;
+    const uint64_t loads = weights * static_cast<uint64_t>(bits) / 8 / rate;
+    const uint64_t stored = 2 * lanes / static_cast<uint64_t>(target.mxm_load_streams);
+    return std::max(loads - std::min(loads, stored), weights * tokens / (units * lanes * lanes));
+  };
+  int bits = 8;
+  for (const QuantizedMatrix& matrix : graph.matrices) bits = std::min(bits, matrix.bits);
+  const uint64_t hidden = static_cast<uint64_t>(m.hidden);
+  const Path path(target);
+  const int head_vectors = head_width(m.head_size, target.lanes) / target.lanes;
+  const uint64_t layer = path.attention(head_vectors) + path.feed_forward() +
+                         tiles(3 * hidden * static_cast<uint64_t>(m.feed_forward), bits);
+  return static_cast<uint64_t>(m.layers) * layer +
+         tiles(hidden * static_cast<uint64_t>(m.vocabulary), bits);
+}
+
 }  // namespace
 
 std::vector<Bound> lower_bounds(const QuantizedGraph& graph, const Target& target, int tokens,
@@ -60,6 +141,7 @@ std::vector<Bound> lower_bounds(const QuantizedGraph& graph, const Target& targe
   const uint64_t attention_macs = static_cast<uint64_t>(m.layers) * m.heads * m.head_size * 2 * n * t;
   const uint64_t cells = units * static_cast<uint64_t>(target.lanes) * target.lanes;
   bounds.push_back({"mac", over(traffic.macs + attention_macs, cells)});
+  if (!streams) bounds.push_back({"path", path_cycles(graph, target, t)});
   return bounds;
 }
 

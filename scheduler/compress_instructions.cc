@@ -189,16 +189,34 @@ void expand(const PlacedInstruction& p, std::vector<PlacedInstruction>& out) {
   }
 }
 
-// True if the two differ in nothing but the values that walk.
-bool same_shape(const AnyInstruction& a, const AnyInstruction& b) {
+// Sets the walking values of `to` to those of `from`, and its steps of `level`.
+void take_walks(AnyInstruction& to, AnyInstruction from, int level) {
+  const Walks source = walks_of(from);
+  for (int i = 0; i < source.count; ++i) {
+    std::visit([&](auto& instruction) { set_value(instruction, i, source.items[i].value); }, to);
+  }
+  const Walks target = walks_of(to);
+  for (int i = 0; i < target.count; ++i) {
+    if (target.items[i].step[level]) *target.items[i].step[level] = *source.items[i].step[level];
+  }
+}
+
+// True if the two differ in nothing but the values that walk and their steps of `level`.
+bool same_shape(const AnyInstruction& a, const AnyInstruction& b, int level) {
   if (a.index() != b.index()) return false;
   AnyInstruction copy = b;
-  AnyInstruction reference = a;
-  const Walks walks = walks_of(reference);
-  for (int i = 0; i < walks.count; ++i) {
-    std::visit([&](auto& instruction) { set_value(instruction, i, walks.items[i].value); }, copy);
-  }
+  take_walks(copy, a, level);
   return copy == a;
+}
+
+// True if the levels below `level` run alike and those above have one iteration each.
+bool same_below(const PlacedInstruction& a, const PlacedInstruction& b, int level) {
+  for (int other = 0; other < 3; ++other) {
+    if (other == level) continue;
+    if (a.count[other] != b.count[other] || a.period[other] != b.period[other]) return false;
+    if (other > level && a.count[other] > 1) return false;
+  }
+  return true;
 }
 
 // The level at which a run can grow: above all levels in use.
@@ -223,55 +241,49 @@ bool names_level(const AnyInstruction& instruction, int level) {
   return false;
 }
 
-// Grows runs of `level`: a run is `run`, repeated. Items must be sorted.
+// Lets `next` continue `run` as further iterations of `level`, if it does.
+bool append(PlacedInstruction& run, const PlacedInstruction& next, int level) {
+  if (!same_below(run, next, level) || !same_shape(run.instruction, next.instruction, level) ||
+      run.count[level] + next.count[level] > kCountMax[level]) {
+    return false;
+  }
+  const int last = run.count[level] - 1;
+  const int64_t period = next.first - run.first - last * run.period[level];
+  int64_t inner = 0;
+  for (int other = 0; other < level; ++other) inner += (run.count[other] - 1) * run.period[other];
+  if (period > kPeriodMax[level] || period <= inner) return false;
+  if (last > 0 && period != run.period[level]) return false;
+  if (next.count[level] > 1 && period != next.period[level]) return false;
+  AnyInstruction instruction = run.instruction, other = next.instruction;
+  const Walks from = walks_of(instruction), to = walks_of(other);
+  for (int w = 0; w < from.count; ++w) {
+    int32_t* step = from.items[w].step[level];
+    const int64_t delta =
+        to.items[w].value - from.items[w].value - (step ? int64_t{last} * *step : 0);
+    if (!step) {
+      if (delta != 0) return false;
+      continue;
+    }
+    if (last > 0 && delta != *step) return false;
+    if (next.count[level] > 1 && delta != *to.items[w].step[level]) return false;
+    if (!fits(delta, from.items[w].bits) || (from.items[w].ascends && delta < 0)) return false;
+    *step = static_cast<int32_t>(delta);
+  }
+  run.instruction = std::move(instruction);
+  run.period[level] = period;
+  run.count[level] += next.count[level];
+  return true;
+}
+
+// Grows runs of `level` from neighbours. Items must be sorted.
 std::vector<PlacedInstruction> grow(const std::vector<PlacedInstruction>& items, int level) {
   std::vector<PlacedInstruction> out;
-  size_t i = 0;
-  while (i < items.size()) {
-    PlacedInstruction run = items[i];
-    size_t next = i + 1;
-    if (growth_level(run) <= level && !names_level(run.instruction, level)) {
-      while (next < items.size() && run.count[level] < kCountMax[level]) {
-        const PlacedInstruction& item = items[next];
-        const PlacedInstruction& head = items[i];
-        if (item.count != head.count || item.period != head.period ||
-            !same_shape(head.instruction, item.instruction)) {
-          break;
-        }
-        const int64_t period = item.first - items[next - 1].first;
-        if (period > kPeriodMax[level] || period <= head.last() - head.first) break;
-        if (run.count[level] > 1 && period != run.period[level]) break;
-        AnyInstruction a = items[next - 1].instruction, b = item.instruction;
-        const Walks from = walks_of(a), to = walks_of(b);
-        Walks steps = walks_of(run.instruction);
-        bool regular = true;
-        for (int w = 0; w < steps.count; ++w) {
-          const int64_t delta = to.items[w].value - from.items[w].value;
-          int32_t* step = steps.items[w].step[level];
-          if (!step) {
-            regular = regular && delta == 0;
-          } else if (run.count[level] > 1) {
-            regular = regular && delta == *step;
-          } else {
-            regular = regular && fits(delta, steps.items[w].bits) &&
-                      !(steps.items[w].ascends && delta < 0);
-          }
-        }
-        if (!regular) break;
-        if (run.count[level] == 1) {
-          for (int w = 0; w < steps.count; ++w) {
-            if (int32_t* step = steps.items[w].step[level]) {
-              *step = static_cast<int32_t>(to.items[w].value - from.items[w].value);
-            }
-          }
-          run.period[level] = period;
-        }
-        ++run.count[level];
-        ++next;
-      }
+  for (size_t i = 0; i < items.size();) {
+    PlacedInstruction run = items[i++];
+    if (growth_level(run) <= level + 1 && !names_level(run.instruction, level)) {
+      while (i < items.size() && append(run, items[i], level)) ++i;
     }
     out.push_back(std::move(run));
-    i = next;
   }
   return out;
 }

@@ -102,6 +102,8 @@ Status Placer::place(int index, std::vector<Placed>* kept) {
     }
   }
   if (base < 0) return no_place(index);
+  // The search for another stencil may have been the last one that gave the group its accumulators.
+  if (is_brief(stencil)) CHECK(choose_brief(stencil.chains.front(), base));
   Placed placed = {index, std::move(stencil), base, options};
   Journal journal;
   CHECK(reservations_.reserve(placed.stencil, base, journal));
@@ -178,6 +180,8 @@ int64_t Placer::find_alone(Stencil& stencil, int64_t limit) {
 
 // Earliest base below `limit`, or -1. Leaves nothing reserved.
 int64_t Placer::find(Stencil& stencil, int64_t limit) {
+  const bool brief = is_brief(stencil);
+  if (brief) groups_[stencil.chains.front().group].base = -1;
   const int64_t earliest = earliest_base(stencil);
   if (earliest < 0 || !ports_can_serve(stencil)) return -1;
   const std::vector<int64_t> words = word_offsets(stencil);
@@ -190,14 +194,15 @@ int64_t Placer::find(Stencil& stencil, int64_t limit) {
     journal_.clear();
     const bool fits = reservations_.reserve(stencil, base, journal_);
     reservations_.undo(journal_);
-    if (fits) return base;
-    base += reservations_.skip() - 1;
+    if (fits && (!brief || choose_brief(stencil.chains.front(), base))) return base;
+    if (!fits) base += reservations_.skip() - 1;
   }
   return -1;
 }
 
 int64_t Placer::earliest_base(Stencil& stencil) {
   int64_t base = std::max(-stencil.earliest_offset, dependence_base(stencil));
+  if (is_brief(stencil)) return base;
   for (ChainUse& use : stencil.chains) {
     if (use.group < 0) continue;
     const int64_t ready = accumulator_base(use, base);
@@ -268,6 +273,39 @@ int64_t Placer::accumulator_base(ChainUse& use, int64_t base) {
   }
   CHECK(group.chain == use.chain);
   return accumulators_ready(use);
+}
+
+// Whether the operation opens and closes its group, so that it is known how long accumulators are in use:
+// then those between two others' stays will do.
+bool Placer::is_brief(const Stencil& stencil) const {
+  if (stencil.chains.size() != 1) return false;
+  const ChainUse& use = stencil.chains.front();
+  if (use.group < 0 || !use.closes_group) return false;
+  return groups_[use.group].first_use == INT64_MAX;
+}
+
+// Gives the group of a brief use the first accumulators that nothing else has in the meantime; false: none.
+bool Placer::choose_brief(const ChainUse& use, int64_t base) {
+  const int64_t add = latency_vxm_add(target_.lanes);
+  const int64_t begin = base + use.accumulate - add, end = begin + use.nest.span() + 2 * add;
+  const std::vector<Accumulator>& file = state_.accumulators[use.chain];
+  const int size = accumulators_of(use.group);
+  const auto is_free = [&](const Accumulator& a) {
+    if (a.taken) return false;
+    const auto later = std::partition_point(a.stays.begin(), a.stays.end(),
+                                            [&](const auto& stay) { return stay.second <= begin; });
+    return later == a.stays.end() || later->first >= end;
+  };
+  for (int first = 0, free = 0; first + free < static_cast<int>(file.size());) {
+    if (!is_free(file[first + free])) {
+      first += free + 1;
+      free = 0;
+    } else if (++free == size) {
+      groups_[use.group] = {use.chain, first, INT64_MAX};
+      return true;
+    }
+  }
+  return false;
 }
 
 // From which base the group's accumulators hold what the operation needs.
@@ -397,7 +435,7 @@ void Placer::emit(const Stencil& stencil, int64_t base, int index) {
     std::get<VxmInstruction>(instruction).acc += static_cast<uint32_t>(groups_[use.group].base);
   }
   schedule_.end = std::max(schedule_.end, base + stencil.finish);
-  schedule_.placements.push_back({index, base});
+  schedule_.placements.push_back({index, base, base + stencil.finish});
 }
 
 void Placer::note_memory(const MemoryUse& use, int64_t base) {
@@ -430,6 +468,7 @@ void Placer::note_accumulators(const ChainUse& use, int64_t base) {
   std::vector<Accumulator>& file = state_.accumulators[use.chain];
   Group& group = groups_[use.group];
   group.first_use = std::min(group.first_use, base + use.accumulate);
+  const int64_t last = base + use.accumulate + use.nest.span();
   for_each_iteration(use.nest, [&](int64_t time, int i1, int i2, int i3) {
     Accumulator& a = file[accumulator_number(use, i1, i2, i3)];
     a.last_use = std::max(a.last_use, base + use.accumulate + time);
@@ -438,7 +477,9 @@ void Placer::note_accumulators(const ChainUse& use, int64_t base) {
   if (!use.closes_group) return;
   for (int a = group.base; a < group.base + accumulators_of(use.group); ++a) {
     file[a].taken = false;
-    file[a].stays.emplace_back(group.first_use, file[a].last_use);
+    auto& stays = file[a].stays;
+    const std::pair<int64_t, int64_t> stay = {group.first_use, last};
+    stays.insert(std::upper_bound(stays.begin(), stays.end(), stay), stay);
   }
 }
 

@@ -35,7 +35,7 @@ class Placer {
   struct Accumulator {
     int64_t last_use = -1000;  // entry into the accumulator stage
     bool taken = false;
-    std::vector<std::pair<int64_t, int64_t>> stays;  // of groups: first and last use
+    std::vector<std::pair<int64_t, int64_t>> stays;  // of groups, ascending: first and last use
   };
   struct Group {
     int chain = -1, base = -1;
@@ -77,6 +77,8 @@ class Placer {
   int64_t memory_base(const MemoryUse& use) const;
   int64_t accumulator_base(ChainUse& use, int64_t base);
   int64_t accumulators_ready(const ChainUse& use) const;
+  bool is_brief(const Stencil& stencil) const;
+  bool choose_brief(const ChainUse& use, int64_t base);
   int accumulator_number(const ChainUse& use, int i1, int i2, int i3) const;
   int64_t port_wait(const Stencil& stencil, int64_t base) const;
   int64_t missing_bytes(const PortUse& use, int64_t base, PortBucket bucket) const;

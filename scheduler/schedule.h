@@ -43,7 +43,8 @@ struct Schedule {
   // For people: where each operation went.
   struct Placement {
     int operation;
-    int64_t first;
+    int64_t first;  // cycle that its stencil counts from
+    int64_t last;   // of its last effect
   };
   std::vector<Placement> placements;
 };

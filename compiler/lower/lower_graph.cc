@@ -181,7 +181,7 @@ std::vector<Lowering::GroupPiece> Lowering::group_pieces(int vectors) const {
     piece.group = first / per_group;
     piece.groups = weights_stay_ ? 1 : std::max(1, (vectors - first) / per_group);
     piece.size = std::min(per_group, vectors - first);
-    if (weights_stay_) piece.chain = static_cast<int>(pieces.size()) % target_.vxm_chains;
+    piece.chain = element_chain();
     pieces.push_back(piece);
     first += piece.groups * piece.size;
   }
@@ -259,12 +259,12 @@ void Lowering::lower(const QNode& node, const QQuantize& op) {
   const std::vector<GroupPiece> pieces = group_pieces(vectors);
   ArrayId rstd = -1;
   if (weights_stay_) {
+    if (op.normalize) rstd = lower_rstd(node, op, x, vectors);
     for (const GroupPiece& piece : pieces) {
       lower_maxima(q, piece);
       lower_inverse(q, piece.group, piece.groups, piece.chain);
       lower_codes(q, piece);
     }
-    if (op.normalize) rstd = lower_rstd(node, op, x, vectors);
   } else {
     for (const GroupPiece& piece : pieces) lower_maxima(q, piece);
     if (op.normalize) rstd = lower_rstd(node, op, x, vectors);
@@ -369,7 +369,7 @@ void Lowering::lower(const QNode& node, const QSiluMul&) {
     const int count = std::min(piece, vectors - first);
     for (VxmOperation* op : {&sigmoid, &product}) {
       VxmOperation part = *op;
-      if (weights_stay_) part.chain = first / piece % target_.vxm_chains;
+      part.chain = element_chain();
       part.nest.count = {tokens_, count, 1};
       for (Operand* o : {&part.x, &part.y, &part.z}) o->ref.index += first * tokens_;
       part.writes[0].index += first * tokens_;

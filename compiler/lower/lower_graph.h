@@ -21,6 +21,7 @@ struct LoweredEntry {
   VectorProgram program;
   std::vector<Segment> tape, kv_read, kv_write;
   std::vector<PersistentRegion> persistent;  // valid after allocate_memory: see name_regions
+  std::vector<int> residuals;  // the last operation of each product with a residual: two per layer
 };
 
 // The data tape: weights and scales in order of use, then the embedding table, then the rotary table.

@@ -11,7 +11,7 @@ namespace {
 
 // Cycles from a product's last sums to the codes that the next product begins with, about: as much work
 // should not depend on them.
-constexpr int kCodesLatencyCycles = 200;
+constexpr int kCodesLatencyCycles = 270;
 
 // The bank of tiles in homes that are shared; sums of their products are in the other one.
 constexpr int kSpareBank = 1;
@@ -172,8 +172,8 @@ void Lowering::lower_resident(const ResidentProduct& product, const ResidentArra
                                 sums_place(arrays.spare), 4, (end - first) * product.windows * tokens_)});
   }
   const int early = early_windows(product);
-  if (early > 0) {
-    for (const BlockGroup& group : groups) multiply(work, group, 0, early);
+  for (int window = 0; window < early; ++window) {
+    for (const BlockGroup& group : groups) multiply(work, group, window, window + 1);
   }
   for (const BlockGroup& group : groups) {
     multiply(work, group, early, product.windows);
@@ -260,7 +260,8 @@ void Lowering::emit_windows(const ResidentWork& work, const BlockGroup& group, R
   emit(op);
 }
 
-// The sums of all windows with their scales, in ascending order, on the residual if there is one.
+// The sums of all windows with their scales, in ascending order, on the residual if there is one. They fill the
+// first chain with dense passes; what comes next, with gaps in which no dense passes fit, is on the last one.
 void Lowering::reduce(const ResidentWork& work, const BlockGroup& group, int first, int end) {
   const ResidentProduct& product = *work.product;
   const QMatrix id = product.blocks[first].matrix;
@@ -274,7 +275,6 @@ void Lowering::reduce(const ResidentWork& work, const BlockGroup& group, int fir
     const int count = std::min(most, end - from_block);
     const int block = product.blocks[from_block].block;
     VxmOperation sum;
-    sum.chain = next_chain_++ % target_.vxm_chains;
     sum.group = new_group(tokens_ * count);
     sum.accumulator_step = {1, tokens_, 0};
     if (output.residual >= 0) {

@@ -57,7 +57,6 @@ void Lowering::begin_section(std::string group) {
   next_block_ = 0;
   next_slice_ = 0;
   next_sums_ = 0;
-  next_chain_ = 0;
 }
 
 // A section per layer, and one for each node outside of layers.
@@ -169,6 +168,10 @@ LoweredEntry Lowering::run(const DataTape& tape) {
         lower_resident(static_cast<int>(i));
       } else {
         std::visit([&](const auto& op) { lower(node, op); }, node.op);
+      }
+      const auto* linear = std::get_if<QLinear>(&node.op);
+      if (linear && linear->has_residual) {
+        out_.residuals.push_back(static_cast<int>(out_.program.operations.size()) - 1);
       }
       if (std::holds_alternative<QEmbed>(node.op)) receive_rotary();
     }

@@ -84,6 +84,8 @@ class Lowering {
     int groups = 0, size = 0, chain = 0;
   };
   std::vector<GroupPiece> group_pieces(int vectors) const;
+  // Of elementwise work on products: not the one that sums up products.
+  int element_chain() const { return weights_stay_ ? target_.vxm_chains - 1 : 0; }
   void lower_maxima(const Quantization& q, const GroupPiece& piece);
   void lower_inverse(const Quantization& q, int group, int groups, int chain);
   void lower_codes(const Quantization& q, const GroupPiece& piece);
@@ -227,7 +229,7 @@ class Lowering {
   std::vector<ResidentArrays> resident_;  // of each product
   std::vector<ArrayId> resident_scales_;  // of each matrix: [block][window]
   std::vector<ArrayId> resident_gains_;
-  int next_sums_ = 0, next_chain_ = 0;
+  int next_sums_ = 0;
   void receive(ArrayId id);
   std::vector<Cache> caches_;  // resident: [layer * kv_heads + head]
   void declare_resident_caches();
