@@ -17,6 +17,7 @@ namespace {
 constexpr int kSmallestBucket = 128;
 constexpr int kDefaultContextMax = 512;
 constexpr std::array kInstructionPercents = {0, 200, 160, 130, 100, 75, 50};
+constexpr std::array kMemoryPermilles = {1000, 998, 996, 992, 984, 968, 936};
 
 std::string entry_name(const EntryShape& shape) {
   switch (shape.kind) {
@@ -85,16 +86,31 @@ std::vector<PersistentRegion> persistent_regions(const VectorProgram& program,
 }
 
 // The fastest schedule whose instructions the tape and the queues can deliver: without a limit on how
-// many begin at a time, or else the highest limit that will do.
+// many begin at a time, or else the highest limit that will do. If it takes more than the memory behind the
+// ports delivers, another one is made that counts on less.
 Result<EncodedEntry> schedule_program(const VectorProgram& program, const Target& target,
                                       std::vector<Schedule::Placement>& placements) {
-  for (const int percent : kInstructionPercents) {
-    TRY(Schedule schedule, place_operations(program, target, {percent}));
+  PlaceOptions options;
+  size_t percents = 0, permilles = 0;
+  while (true) {
+    options.instruction_percent = kInstructionPercents[percents];
+    options.memory_permille = kMemoryPermilles[permilles];
+    TRY(Schedule schedule, place_operations(program, target, options));
     placements = std::move(schedule.placements);
     Result<EncodedEntry> encoded = encode_schedule(std::move(schedule), target);
-    if (encoded.ok() || percent == kInstructionPercents.back()) return encoded;
+    if (!encoded.ok()) {
+      if (++percents == kInstructionPercents.size()) return encoded;
+    } else if (!encoded->memory_keeps_up) {
+      if (++permilles == kMemoryPermilles.size()) {
+        return Error{ErrorCode::OutOfRange,
+                     "the memory of target " + target.name +
+                         " is too slow for this schedule; use a deeper FIFO for the tape",
+                     "scheduler"};
+      }
+    } else {
+      return encoded;
+    }
   }
-  CHECK(false);
 }
 
 LayerCycles layer_cycles(const LoweredEntry& lowered, int layers,

@@ -135,6 +135,11 @@ std::vector<Bound> lower_bounds(const QuantizedGraph& graph, const Target& targe
   }
   bounds.push_back({"instructions", over(instruction_words * kInstructionWordBytes,
                                          target.instruction_bytes_per_cycle)});
+  if (target.memory_bytes_per_cycle > 0) {
+    const uint64_t kv = target.kv == KvResidence::Port ? kv_bytes : 0;
+    bounds.push_back({"memory", over(tape + kv + instruction_words * kInstructionWordBytes,
+                                     target.memory_bytes_per_cycle)});
+  }
   const uint64_t units = target.mxm_positions.size();
   const uint64_t load_rate = units * target.mxm_load_streams * target.lanes;
   bounds.push_back({"weight_load", over(traffic.weight_bytes + row_bytes, load_rate)});

@@ -12,9 +12,10 @@
 namespace pianola {
 
 // Named bounds: "tape" (weights, scales, embedding and rotary bytes over the tape's rate), "kv",
-// "instructions", "weight_load" (bytes over what the MXMs can load), "mac" (multiply-accumulates over
-// the cells), "path" (where weights stay in MEM: the latencies that one layer's results wait for, and the
-// loads of the feed-forward part, which attention must precede). The largest is the active one.
+// "instructions", "memory" (all of these, where they share one), "weight_load" (bytes over what the MXMs can
+// load), "mac" (multiply-accumulates over the cells), "path" (where weights stay in MEM: the latencies that
+// one layer's results wait for, and the loads of the feed-forward part, which attention must precede). The
+// largest is the active one.
 std::vector<Bound> lower_bounds(const QuantizedGraph& graph, const Target& target, int tokens,
                                 int context, uint64_t instruction_words);
 

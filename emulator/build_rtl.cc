@@ -207,6 +207,7 @@ std::string write_target_config(const Target& target) {
   number("kKvBytesPerCycle", target.kv_bytes_per_cycle);
   number("kHostBytesPerCycle", target.host_bytes_per_cycle);
   number("kInstructionBytesPerCycle", target.instruction_bytes_per_cycle);
+  number("kMemoryBytesPerCycle", target.memory_bytes_per_cycle);
   return text + list_of("kDrivers", drivers) + list_of("kDriveWidth", widths) +
          list_of("kIsMem", is_mem) + "}\n";
 }

@@ -17,16 +17,18 @@ uint64_t next_random(uint64_t& state) {
 }  // namespace
 
 MemoryWays::MemoryWays(const MemoryTiming& timing, uint64_t period_picoseconds,
-                       const std::array<uint64_t, kPlatformPorts>& rates)
-    : timing_(timing), period_(period_picoseconds) {
-  for (size_t i = 0; i < ways_.size(); ++i) {
-    ways_[i] = {static_cast<double>(period_) / (static_cast<double>(rates[i]) * timing.efficiency),
-                0, timing.seed * 0x100000001b3u + i};
-  }
+                       const std::array<uint64_t, kPlatformPorts>& rates, uint64_t shared_rate)
+    : timing_(timing), period_(period_picoseconds), shared_(shared_rate > 0) {
+  const auto way = [&](uint64_t rate, uint64_t number) {
+    return Way{static_cast<double>(period_) / (static_cast<double>(rate) * timing.efficiency), 0,
+               timing.seed * 0x100000001b3u + number};
+  };
+  for (size_t i = 0; i < ways_.size(); ++i) ways_[i] = way(rates[i], i);
+  if (shared_) bus_ = way(shared_rate, ways_.size());
 }
 
 uint64_t MemoryWays::schedule(PlatformPort port, uint64_t asked, unsigned bytes) {
-  Way& way = ways_[static_cast<size_t>(port)];
+  Way& way = shared_ ? bus_ : ways_[static_cast<size_t>(port)];
   uint64_t begin = std::max(asked + timing_.latency_cycles * period_, way.free_from);
   if (timing_.jitter_cycles > 0) {
     begin += next_random(way.random) % (uint64_t{timing_.jitter_cycles} + 1) * period_;

@@ -16,6 +16,18 @@ struct Rate {
   void take(uint32_t n) { held -= n * unit; }
 };
 
+// The memory that tape, KV and words share, if they do: what an edge moves beyond the rate is missing at
+// the next one. Whoever asks first is served first.
+struct SharedRate {
+  int64_t per_edge = 0, left = 0;
+  void next_edge() { left = std::min(left + per_edge, per_edge); }
+  uint64_t most(uint64_t wanted, int64_t unit) const {
+    if (per_edge == 0) return wanted;
+    return left <= 0 ? 0 : std::min(wanted, static_cast<uint64_t>((left + unit - 1) / unit));
+  }
+  void take(uint32_t n, int64_t unit) { left -= n * unit; }
+};
+
 uint64_t vectors_of(const QueueInstruction& instruction) {
   if (const auto* receive = std::get_if<PortRecvInstruction>(&instruction)) return receive->count;
   if (const auto* send = std::get_if<PortSendInstruction>(&instruction)) return send->count;
@@ -52,6 +64,7 @@ class Front {
   }
   void feed();
   void feed_words();
+  void feed_receive(uint32_t i);
   void step();
   bool ports_ready() const;
   bool wants(const IssueCursor& cursor) const {
@@ -64,6 +77,8 @@ class Front {
   std::array<ReceivePort, 3> receive_;
   std::array<SendPort, 2> send_;
   Rate word_rate_;
+  SharedRate memory_;
+  int64_t lanes_ = 0;
   uint64_t word_depth_ = 0, words_max_ = 0;
   size_t depth_ = 1, slot_ = 0;            // of the pipeline of grants
   std::vector<uint8_t> granted_, ending_;  // by edge modulo depth
@@ -101,6 +116,8 @@ Front::Front(const Target& target, const PortSchedule& schedule, const PortTimin
     send_[s].on_the_way.assign(depth_, 0);
   }
   word_rate_ = {static_cast<uint64_t>(target.instruction_bytes_per_cycle), 32, 0};
+  memory_ = {target.memory_bytes_per_cycle, 0};
+  lanes_ = target.lanes;
   word_depth_ = static_cast<uint64_t>(target.instruction_fifo_words);
   words_max_ = word_depth_ + 2;
   granted_.assign(depth_, 0);
@@ -111,33 +128,46 @@ void Front::feed_words() {
   word_in_ = false;
   if (words_fed_ == word_cycles_.size()) return;
   const uint64_t space = words_max_ - words_stored_ - (word_valid_ ? 1 : 0);
-  const uint64_t most = std::min<uint64_t>({word_rate_.most(), space, 1});
+  const uint64_t most = std::min<uint64_t>({memory_.most(word_rate_.most(), 32), space, 1});
   if (allowed(3, most) == 0) return;
   word_in_ = true;
   word_rate_.take(1);
+  memory_.take(1, 32);
   ++words_fed_;
 }
 
-void Front::feed() {
-  feed_words();
-  for (uint32_t i = 0; i < 3; ++i) {
-    ReceivePort& port = receive_[i];
-    port.in = 0;
-    const uint64_t left = port.total - port.arrived;
-    if (left == 0) continue;
-    const uint64_t most = std::min<uint64_t>({port.rate.most(), port.capacity - port.level, left});
-    port.in = allowed(i, most);
-    port.rate.take(port.in);
-    if (port.in > 0 && request_.received) {
-      request_.received(request_.received_context, i, port.arrived, port.in);
-    }
+void Front::feed_receive(uint32_t i) {
+  ReceivePort& port = receive_[i];
+  port.in = 0;
+  const uint64_t left = port.total - port.arrived;
+  if (left == 0) return;
+  const bool shares = i != 2;
+  uint64_t most = port.rate.most();
+  if (shares) most = memory_.most(most, lanes_);
+  port.in = allowed(i, std::min<uint64_t>({most, port.capacity - port.level, left}));
+  port.rate.take(port.in);
+  if (shares) memory_.take(port.in, lanes_);
+  if (port.in > 0 && request_.received) {
+    request_.received(request_.received_context, i, port.arrived, port.in);
   }
+}
+
+// In the order of rtl/harness: of what shares a memory the tape comes last.
+void Front::feed() {
+  memory_.next_edge();
+  feed_words();
+  feed_receive(1);
   for (uint32_t s = 0; s < 2; ++s) {
     SendPort& port = send_[s];
-    port.take = allowed(4 + s, std::min<uint64_t>(port.rate.most(), port.level));
+    uint64_t most = std::min<uint64_t>(port.rate.most(), port.level);
+    if (s == 0) most = memory_.most(most, lanes_);
+    port.take = allowed(4 + s, most);
     port.rate.take(port.take);
+    if (s == 0) memory_.take(port.take, lanes_);
     result_.sent[s] += port.take;
   }
+  feed_receive(0);
+  feed_receive(2);
 }
 
 bool Front::ports_ready() const {

@@ -109,10 +109,11 @@ class Store : public sc_core::sc_module {
   }
 
   void arm(const MemoryTiming& timing, bool refreshes, uint64_t period_picoseconds,
-           std::vector<Region> regions, const std::array<uint64_t, kPlatformPorts>& rates) {
+           std::vector<Region> regions, const std::array<uint64_t, kPlatformPorts>& rates,
+           uint64_t shared_rate) {
     MemoryTiming own = timing;
     if (!refreshes) own.refresh_interval_cycles = own.refresh_cycles = 0;
-    ways_ = MemoryWays(own, period_picoseconds, rates);
+    ways_ = MemoryWays(own, period_picoseconds, rates, shared_rate);
     start_ = sc_core::sc_time_stamp();
     regions_ = std::move(regions);
     written_.clear();
@@ -510,13 +511,13 @@ class Platform : public sc_core::sc_module {
           PlatformPort::KvWrite},
          {reinterpret_cast<const std::byte*>(launch.words.data()), nullptr,
           launch.words.size_bytes(), PlatformPort::Words, PlatformPort::None}},
-        rates);
+        rates, rate(target.memory_bytes_per_cycle));
     host_.arm(*launch.timing, false, period,
               {{launch.host_input.data(), nullptr, launch.host_input.size(),
                 PlatformPort::HostReceive, PlatformPort::None},
                {nullptr, launch.host_output.data(), launch.host_output.size(), PlatformPort::None,
                 PlatformPort::HostSend}},
-              rates);
+              rates, 0);
     feeder_.arm(launch, rates);
     core_.arm(*launch.core, feeder_.core_ports(), sc_time::from_value(period));
     feeder_.start();

@@ -52,6 +52,7 @@ class TargetReader {
     read_strings();
     read_floorplan();
     for (const IntegerKey& key : kIntegerKeys) {
+      if (key.optional && !find(path_of(key.section, key.key))) continue;
       read_integer(key.section, key.key, target_.*key.member, key.minimum, key.maximum,
                    key.multiple);
     }
@@ -313,6 +314,23 @@ void check_loads(const Target& target, TargetReader& reader) {
   }
 }
 
+// The memory serves instructions and KV before the tape, whose FIFO alone pays for what is asked beyond
+// its rate: so the others must find theirs at any time.
+void check_memory(const Target& target, TargetReader& reader) {
+  if (target.memory_bytes_per_cycle == 0 ||
+      !reader.good({"ports.memory_bytes_per_cycle", "ports.tape_bytes_per_cycle",
+                    "ports.kv_bytes_per_cycle", "ports.instruction_bytes_per_cycle"})) {
+    return;
+  }
+  const int first = target.instruction_bytes_per_cycle + 2 * target.kv_bytes_per_cycle;
+  const int least = std::max(target.tape_bytes_per_cycle, first);
+  if (target.memory_bytes_per_cycle >= least) return;
+  reader.problem("ports.memory_bytes_per_cycle: expected at least " + std::to_string(least) +
+                 " (the tape's rate, and that of instructions with KV in both directions), got " +
+                 std::to_string(target.memory_bytes_per_cycle) +
+                 "; use slower ports or a faster memory");
+}
+
 void check_ports(const Target& target, TargetReader& reader) {
   const auto rate = [&](const char* key, int bytes) {
     if (!reader.good({"lanes", "ports.width_vectors", key})) return;
@@ -337,6 +355,7 @@ void check_ports(const Target& target, TargetReader& reader) {
         "of a word), got " +
         std::to_string(target.instruction_bytes_per_cycle));
   }
+  check_memory(target, reader);
   const auto fifo = [&](const char* key, int vectors) {
     if (!reader.good({"ports.width_vectors", key}) || vectors >= 2 * target.port_width_vectors)
       return;

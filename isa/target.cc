@@ -78,7 +78,7 @@ std::string canonical_text(const Target& target) {
   std::string out = "name = " + quote_all(target.name) + "\n";
   const auto integers = [&](std::string_view section) {
     for (const IntegerKey& key : kIntegerKeys) {
-      if (section == key.section) {
+      if (section == key.section && !(key.optional && target.*key.member == 0)) {
         out += std::string(key.key) + " = " + std::to_string(target.*key.member) + "\n";
       }
     }

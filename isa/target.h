@@ -72,6 +72,9 @@ struct Target {
   int host_fifo_vectors = 0;
   int instruction_bytes_per_cycle = 0;
   int instruction_fifo_words = 0;
+  // One memory behind tape, KV and instructions: what they move together at most. 0: each port has a
+  // memory of its own.
+  int memory_bytes_per_cycle = 0;
   Residence weights = Residence::Tape;
   WeightScheme w8, w4;
   ScaleFormat scale = ScaleFormat::F16;

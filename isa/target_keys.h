@@ -20,6 +20,7 @@ struct IntegerKey {
   const char* key;
   int Target::*member;
   int minimum, maximum, multiple;
+  bool optional = false;  // zero if it is not there, and then not written
 };
 inline constexpr IntegerKey kIntegerKeys[] = {
     {"", "lanes", &Target::lanes, 4, 320, 4},
@@ -42,6 +43,7 @@ inline constexpr IntegerKey kIntegerKeys[] = {
     {"ports", "instruction_bytes_per_cycle", &Target::instruction_bytes_per_cycle, 1, kWordBits / 8,
      1},
     {"ports", "instruction_fifo_words", &Target::instruction_fifo_words, 2, kFifoMax, 1},
+    {"ports", "memory_bytes_per_cycle", &Target::memory_bytes_per_cycle, 1, 65536, 1, true},
     {"activations", "group", &Target::activation_group, 4, 1 << 20, 1},
 };
 

@@ -117,6 +117,7 @@ std::string write_target_package(const Target& target) {
   out.number("HostFifoVectors", target.host_fifo_vectors);
   out.number("InstructionBytesPerCycle", target.instruction_bytes_per_cycle);
   out.number("InstructionFifoWords", target.instruction_fifo_words);
+  out.number("MemoryBytesPerCycle", target.memory_bytes_per_cycle);
   out.comment("Clock edges of a machine cycle in the synthesis form");
   out.number("Beats", target.beats);
   out.add("\nendpackage\n/* verilator lint_on UNUSEDPARAM */\n\n`default_nettype wire\n");

@@ -304,11 +304,12 @@ module core #(
         .KvFifoVectors(target_pkg::KvFifoVectors), .KvBytesPerCycle(target_pkg::KvBytesPerCycle),
         .HostFifoVectors(target_pkg::HostFifoVectors),
         .HostBytesPerCycle(target_pkg::HostBytesPerCycle),
+        .MemoryBytesPerCycle(target_pkg::MemoryBytesPerCycle),
         .FreezeDepth(target_pkg::FreezeDepth), .QueueDepth(target_pkg::QueueDepth),
         .Beats(Beats), .Checks(Checks)
       ) u_ports (
         .clk_i(clk_i), .rst_ni(rst_ni), .start_i(start_q), .step_i(step), .grant_i(grant),
-        .front_now_i(front_cycle_q[15:0]), .push_i(push_set[Queue +: 5]),
+        .front_now_i(front_cycle_q[15:0]), .word_i(pop), .push_i(push_set[Queue +: 5]),
         .entry_i(word[pianola_pkg::TimingLsb +: TimingW + PortW]), .totals_i(totals_q),
         .ready_o(port_ready), .filled_o(port_filled), .holds_o(port_holds),
         .front_fault_o(port_front_fault), .beat_i(beat), .live_i(live), .en_i(en), .east_i(east), .west_i(west),

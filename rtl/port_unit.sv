@@ -15,6 +15,7 @@ module port_unit #(
   parameter int unsigned KvBytesPerCycle = 16,
   parameter int unsigned HostFifoVectors = 64,
   parameter int unsigned HostBytesPerCycle = 64,
+  parameter int unsigned MemoryBytesPerCycle = 0,  // of tape, KV and words together; 0: no limit
   parameter int unsigned FreezeDepth = 4,
   parameter int unsigned QueueDepth = 16,
   parameter int unsigned Beats = 1,
@@ -35,6 +36,7 @@ module port_unit #(
   input  wire logic                  step_i,
   input  wire logic                  grant_i,
   input  wire logic [15:0]           front_now_i,
+  input  wire logic                  word_i,    // the dispatcher takes a word in this cycle
   input  wire logic [4:0]            push_i,
   input  wire logic [RecvEntryW-1:0] entry_i,
   input  wire logic [5*32-1:0]       totals_i,
@@ -79,6 +81,7 @@ module port_unit #(
   logic [2:0] filled;
   logic [1:0] undefined;
   logic [31:0] fault0, fault1, fault2, fault3, fault4;
+  logic [3:0]  tape_moves, kv_in_moves, kv_out_moves;
 
   recv_port #(
     .Lanes(Lanes), .Streams(Streams), .Width(Width), .FifoVectors(TapeFifoVectors),
@@ -87,7 +90,7 @@ module port_unit #(
   ) u_tape_recv (
     .clk_i(clk_i), .rst_ni(rst_ni), .start_i(start_i), .step_i(step_i), .grant_i(grant_i),
     .front_now_i(front_now_i), .push_i(push_i[0]), .entry_i(entry_i),
-    .total_i(totals_i[0*32 +: 32]), .ready_o(ready[0]), .filled_o(filled[0]), .holds_o(holds[0]),
+    .total_i(totals_i[0*32 +: 32]), .ready_o(ready[0]), .filled_o(filled[0]), .holds_o(holds[0]), .moves_o(tape_moves),
     .front_fault_o(fault0), .in_count_i(tape_count_i), .in_data_i(tape_data_i),
     .in_space_o(tape_space_o), .beat_i(beat_i), .en_i(en_i), .out_valid_o(out_valid_o[0]),
     .out_dirs_o(out_dirs_o[0*2 +: 2]), .out_stream_o(out_stream_o[0*6 +: 6]),
@@ -101,7 +104,7 @@ module port_unit #(
   ) u_kv_recv (
     .clk_i(clk_i), .rst_ni(rst_ni), .start_i(start_i), .step_i(step_i), .grant_i(grant_i),
     .front_now_i(front_now_i), .push_i(push_i[1]), .entry_i(entry_i),
-    .total_i(totals_i[1*32 +: 32]), .ready_o(ready[1]), .filled_o(filled[1]), .holds_o(holds[1]),
+    .total_i(totals_i[1*32 +: 32]), .ready_o(ready[1]), .filled_o(filled[1]), .holds_o(holds[1]), .moves_o(kv_in_moves),
     .front_fault_o(fault1), .in_count_i(kv_count_i), .in_data_i(kv_data_i),
     .in_space_o(kv_space_o), .beat_i(beat_i), .en_i(en_i), .out_valid_o(out_valid_o[1]),
     .out_dirs_o(out_dirs_o[1*2 +: 2]), .out_stream_o(out_stream_o[1*6 +: 6]),
@@ -115,7 +118,7 @@ module port_unit #(
   ) u_host_recv (
     .clk_i(clk_i), .rst_ni(rst_ni), .start_i(start_i), .step_i(step_i), .grant_i(grant_i),
     .front_now_i(front_now_i), .push_i(push_i[2]), .entry_i(entry_i),
-    .total_i(totals_i[2*32 +: 32]), .ready_o(ready[2]), .filled_o(filled[2]), .holds_o(holds[2]),
+    .total_i(totals_i[2*32 +: 32]), .ready_o(ready[2]), .filled_o(filled[2]), .holds_o(holds[2]), .moves_o(),
     .front_fault_o(fault2), .in_count_i(host_count_i), .in_data_i(host_data_i),
     .in_space_o(host_space_o), .beat_i(beat_i), .en_i(en_i), .out_valid_o(out_valid_o[2]),
     .out_dirs_o(out_dirs_o[2*2 +: 2]), .out_stream_o(out_stream_o[2*6 +: 6]),
@@ -129,7 +132,7 @@ module port_unit #(
   ) u_kv_send (
     .clk_i(clk_i), .rst_ni(rst_ni), .start_i(start_i), .step_i(step_i), .grant_i(grant_i),
     .front_now_i(front_now_i), .push_i(push_i[3]), .entry_i(entry_i[SendEntryW-1:0]),
-    .total_i(totals_i[3*32 +: 32]), .ready_o(ready[3]), .holds_o(holds[3]),
+    .total_i(totals_i[3*32 +: 32]), .ready_o(ready[3]), .holds_o(holds[3]), .moves_o(kv_out_moves),
     .front_fault_o(fault3), .live_i(live_i), .east_i(east_i), .west_i(west_i), .east_def_i(east_def_i),
     .west_def_i(west_def_i), .undefined_o(undefined[0]), .busy_o(busy[3]),
     .out_take_i(kv_take_i), .out_level_o(kv_level_o), .out_data_o(kv_data_o)
@@ -141,7 +144,7 @@ module port_unit #(
   ) u_host_send (
     .clk_i(clk_i), .rst_ni(rst_ni), .start_i(start_i), .step_i(step_i), .grant_i(grant_i),
     .front_now_i(front_now_i), .push_i(push_i[4]), .entry_i(entry_i[SendEntryW-1:0]),
-    .total_i(totals_i[4*32 +: 32]), .ready_o(ready[4]), .holds_o(holds[4]),
+    .total_i(totals_i[4*32 +: 32]), .ready_o(ready[4]), .holds_o(holds[4]), .moves_o(),
     .front_fault_o(fault4), .live_i(live_i), .east_i(east_i), .west_i(west_i), .east_def_i(east_def_i),
     .west_def_i(west_def_i), .undefined_o(undefined[1]), .busy_o(busy[4]),
     .out_take_i(host_take_i), .out_level_o(host_level_o), .out_data_o(host_data_o)
@@ -151,7 +154,27 @@ module port_unit #(
   assign filled_o = &filled;
   assign holds_o = |holds;
   assign busy_o = |busy;
-  assign front_fault_o = fault0 | fault1 | fault2 | fault3 | fault4;
+
+  // The bucket of the memory that tape, KV and instructions share: the tape's FIFO pays for all of them.
+  logic memory_fault;
+  if (Checks && (MemoryBytesPerCycle != 0)) begin : gen_memory
+    logic [15:0] bytes;
+    assign bytes = (16'(tape_moves) + 16'(kv_in_moves) + 16'(kv_out_moves)) * 16'(Lanes)
+        + (word_i ? 16'(pianola_pkg::WordW / 8) : 16'd0);
+    rate_checker #(
+      .BytesMax(TapeFifoVectors * Lanes), .BytesPerCycle(MemoryBytesPerCycle)
+    ) u_memory_rate (
+      .clk_i(clk_i), .rst_ni(rst_ni), .start_i(start_i), .en_i(grant_i), .take_bytes_i(bytes),
+      .fault_o(memory_fault)
+    );
+  end else begin : gen_no_memory
+    assign memory_fault = 1'b0;
+  end
+
+  always_comb begin
+    front_fault_o = fault0 | fault1 | fault2 | fault3 | fault4;
+    if (memory_fault) front_fault_o[pianola_pkg::RulePortRate] = 1'b1;
+  end
   always_comb begin
     fault_o = '0;
     fault_o[pianola_pkg::RuleStreamUndefined] = |undefined;

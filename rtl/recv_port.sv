@@ -36,6 +36,7 @@ module recv_port #(
   output logic                      ready_o,
   output logic                      filled_o,  // the FIFO is full or holds all there is
   output logic                      holds_o,
+  output logic [3:0]                moves_o,   // vectors that the RECV of this cycle takes
   output logic [31:0]               front_fault_o,
   // Memory: vectors delivered at this edge, at most space_o and InWidth.
   input  wire logic [3:0]           in_count_i,
@@ -78,6 +79,7 @@ module recv_port #(
   logic [31:0] arrived_q, taken_q;
   logic [3:0]  reserved;
   assign reserved = issue ? count : '0;
+  assign moves_o = reserved;
   assign ready_o = !want || (level_q >= 16'(count));
   assign filled_o = (level_q >= 16'(FifoVectors)) || (arrived_q == total_i);
   assign in_space_o = 16'(Capacity) - level_q;

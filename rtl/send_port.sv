@@ -34,6 +34,7 @@ module send_port #(
   input  wire logic [31:0]           total_i,  // vectors declared for this launch
   output logic                       ready_o,
   output logic                       holds_o,
+  output logic [3:0]                 moves_o,  // vectors that the SEND of this cycle gives
   output logic [31:0]                front_fault_o,
   // Back
   input  wire logic                  live_i,
@@ -73,6 +74,7 @@ module send_port #(
   logic [31:0] taken_q;  // vectors reserved in this launch
   logic [3:0]  stored;
   assign reserved = issue ? count : '0;
+  assign moves_o = reserved;
   assign ready_o = !want || (used_q + 16'(count) <= 16'(Capacity));
   assign out_level_o = level_q;
 

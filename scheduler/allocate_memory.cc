@@ -96,10 +96,6 @@ class WordAllocator {
     top_ = std::max(top_, block.end);
     return block.begin;
   }
-  // Blocks come in order of their first use: what died before is of no more interest.
-  void forget_before(int operation) {
-    std::erase_if(blocks_, [&](const Block& b) { return b.life.last < operation; });
-  }
   // The next search starts at the beginning, so that little is used.
   void rewind() { cursor_ = begin_; }
   int top() const { return top_; }
@@ -131,11 +127,12 @@ class MemoryAllocator {
 
   Status run() {
     for (const SectionRun& run : section_runs(program_)) find_repeated(run);
-    TRY_STATUS(place_others());
+    std::vector<WordAllocator> banks(top_.size(), WordAllocator(0, bank_words_));
+    TRY_STATUS(place_others(banks, true));
     for (const std::vector<SectionArrays>& sections : repeated_) {
       TRY_STATUS(place_repeated(sections));
     }
-    return Ok{};
+    return place_others(banks, false);
   }
 
  private:
@@ -176,6 +173,10 @@ class MemoryAllocator {
           });
       if (!alike) return;
     }
+    const int last = run.first + run.count;
+    spans_.push_back({begin, last < static_cast<int>(program_.sections.size())
+                                 ? section_end(program_, last)
+                                 : ends.back()});
     for (const SectionArrays& arrays : sections) {
       for (int id : arrays) {
         placed_[id] = true;
@@ -185,12 +186,24 @@ class MemoryAllocator {
     repeated_.push_back(std::move(sections));
   }
 
-  // Persistent arrays first, in order, so that every entry of a roll finds them at the same place.
-  Status place_others() {
-    std::vector<WordAllocator> banks(top_.size(), WordAllocator(0, bank_words_));
+  // Whether words of repeated sections may be in use while the array lives.
+  bool meets_repeated(const Array& array, const Life& life) const {
+    if (array.persistent) return true;
+    return std::any_of(spans_.begin(), spans_.end(), [&](const Life& span) {
+      return life.first < span.last && span.first <= life.last;
+    });
+  }
+
+  // The arrays that live in no section alone; those that meet repeated sections before the sections get
+  // what is left, the others after that. Persistent arrays first, in order, so that every entry of a
+  // roll finds them at the same place.
+  Status place_others(std::vector<WordAllocator>& banks, bool meet) {
     std::vector<int> order;
     for (size_t i = 0; i < program_.arrays.size(); ++i) {
-      if (!placed_[i]) order.push_back(static_cast<int>(i));
+      if (placed_[i] || (!program_.arrays[i].persistent && lives_[i].first < 0)) continue;
+      if (meets_repeated(program_.arrays[i], lives_[i]) == meet) {
+        order.push_back(static_cast<int>(i));
+      }
     }
     std::stable_sort(order.begin(), order.end(), [&](int a, int b) {
       const bool pa = program_.arrays[a].persistent, pb = program_.arrays[b].persistent;
@@ -201,16 +214,14 @@ class MemoryAllocator {
     for (int id : order) {
       Array& array = program_.arrays[id];
       const Life life = array.persistent ? Life{-1, forever} : lives_[id];
-      if (!array.persistent && life.first < 0) continue;  // never used
       CHECK(static_cast<size_t>(bank_of(array)) < banks.size());
       CHECK(array.slice + array.streams <= 4);
       WordAllocator& bank = banks[bank_of(array)];
-      if (!array.persistent) bank.forget_before(life.first);
-      if (repeats_in_.count(bank_of(array)) > 0) bank.rewind();
+      if (meet && repeats_in_.count(bank_of(array)) > 0) bank.rewind();
       const int begin = bank.place(block_of(array, life));
       if (begin < 0) return no_room(array);
       array.address = array.bank * bank_words_ + begin;
-      top_[bank_of(array)] = std::max(top_[bank_of(array)], bank.top());
+      if (meet) top_[bank_of(array)] = std::max(top_[bank_of(array)], bank.top());
     }
     return Ok{};
   }
@@ -288,6 +299,7 @@ class MemoryAllocator {
   std::vector<bool> placed_;  // by array: belongs to a repeated section
   std::vector<int> top_;      // by bank: words that others than repeated sections take
   std::set<int> repeats_in_;  // banks
+  std::vector<Life> spans_;   // operations while which the words of repeated sections are in use, end excluded
   std::vector<std::vector<SectionArrays>> repeated_;
 };
 

@@ -161,6 +161,29 @@ void normalize(PlacedInstruction& p) {
   }
 }
 
+bool names_level(const AnyInstruction& instruction, int level);
+
+// The outermost level moves in where the middle one is not used, so that a run can grow outside of it.
+void free_outer_level(PlacedInstruction& p) {
+  if (p.count[1] > 1 || p.count[2] <= 1 || p.count[2] > kCountMax[1] ||
+      p.period[2] > kPeriodMax[1] || names_level(p.instruction, 1) || names_level(p.instruction, 2)) {
+    return;
+  }
+  Walks walks = walks_of(p.instruction);
+  for (int i = 0; i < walks.count; ++i) {
+    const Walk& walk = walks.items[i];
+    if (walk.step[2] ? !walk.step[1] && *walk.step[2] != 0 : false) return;
+  }
+  for (int i = 0; i < walks.count; ++i) {
+    const Walk& walk = walks.items[i];
+    if (!walk.step[2]) continue;
+    if (walk.step[1]) *walk.step[1] = *walk.step[2];
+    *walk.step[2] = 0;
+  }
+  std::swap(p.count[1], p.count[2]);
+  std::swap(p.period[1], p.period[2]);
+}
+
 void expand(const PlacedInstruction& p, std::vector<PlacedInstruction>& out) {
   for (int i3 = 0; i3 < p.count[2]; ++i3) {
     for (int i2 = 0; i2 < p.count[1]; ++i2) {
@@ -313,6 +336,7 @@ std::vector<PlacedInstruction> compress_queue(std::vector<PlacedInstruction> ins
     }
     if (end == i + 1 && within_limits(instructions[i])) {
       normalize(instructions[i]);
+      free_outer_level(instructions[i]);
       sequence.push_back(std::move(instructions[i]));
     } else {
       std::vector<PlacedInstruction> issues;

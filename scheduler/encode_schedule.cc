@@ -5,6 +5,7 @@
 #include <tuple>
 
 #include "scheduler/compress_instructions.h"
+#include "scheduler/memory_rate.h"
 #include "scheduler/schedule.h"
 
 namespace pianola {
@@ -208,6 +209,20 @@ bool tape_keeps_up(const std::vector<Word>& words, const Target& target) {
   return true;
 }
 
+bool memory_keeps_up(const std::vector<Push>& pushes, const EncodedEntry& entry,
+                     const Target& target) {
+  std::array<std::vector<const PlacedInstruction*>, 3> ports;
+  constexpr QueueKind kKinds[] = {QueueKind::TapeRecv, QueueKind::KvRecv, QueueKind::KvSend};
+  for (const Push& push : pushes) {
+    for (size_t i = 0; i < ports.size(); ++i) {
+      if (target.queues[push.instruction.queue].kind == kKinds[i]) {
+        ports[i].push_back(&push.instruction);
+      }
+    }
+  }
+  return memory_keeps_up(ports, entry.words, target);
+}
+
 }  // namespace
 
 Result<EncodedEntry> encode_schedule(Schedule schedule, const Target& target) {
@@ -224,7 +239,9 @@ Result<EncodedEntry> encode_schedule(Schedule schedule, const Target& target) {
   }
   for (const int64_t slack : kBurstSlackCycles) {
     TRY(EncodedEntry entry, encode_words(pushes, slack, schedule.end + shift + 2, target));
-    if (tape_keeps_up(entry.words, target)) return entry;
+    if (!tape_keeps_up(entry.words, target)) continue;
+    entry.memory_keeps_up = memory_keeps_up(pushes, entry, target);
+    return entry;
   }
   return Error{ErrorCode::OutOfRange,
                "the instruction tape of target " + target.name + " is too slow for this schedule",

@@ -15,6 +15,9 @@ constexpr int64_t kDensePatienceCycles = 64;
 constexpr int64_t kWindowCycles = 128;
 constexpr int64_t kWordBytes = 32;
 
+// How much later than possible a product may come to follow the one before it as that followed another.
+constexpr int64_t kRhythmSlack = 24;
+
 int word_of(const MemoryUse& use, int offset) {
   return use.address + ((use.row + offset) >> use.rows);
 }
@@ -71,10 +74,8 @@ Placer::Placer(const VectorProgram& program, const Target& target, const PlaceOp
       state_{MemoryOrder(target.slices(), target.words_per_slice),
              std::vector(target.vxm_chains, std::vector<Accumulator>(target.vxm_accumulators)),
              std::vector<Mxm>(target.mxm_positions.size()),
-             {{{PortBucket(target.tape_bytes_per_cycle, target.tape_fifo_vectors * target.lanes)},
-               {PortBucket(target.kv_bytes_per_cycle, target.kv_fifo_vectors * target.lanes)},
-               {PortBucket(target.kv_bytes_per_cycle, target.kv_fifo_vectors * target.lanes)},
-               {PortBucket(target.host_bytes_per_cycle, target.host_fifo_vectors * target.lanes)}}},
+             std::vector<Rhythm>(target.mxm_positions.size()),
+             PortRates(target, options.memory_permille),
              {}},
       groups_(program.accumulator_groups.size()),
       window_words_max_(kWindowCycles * target.instruction_bytes_per_cycle *
@@ -104,6 +105,9 @@ Status Placer::place(int index, std::vector<Placed>* kept) {
   if (base < 0) return no_place(index);
   // The search for another stencil may have been the last one that gave the group its accumulators.
   if (is_brief(stencil)) CHECK(choose_brief(stencil.chains.front(), base));
+  if (matmul && matmul->source == TileSource::Tape) {
+    base = keep_rhythm(*matmul, stencil, options.tape_load_period, base);
+  }
   Placed placed = {index, std::move(stencil), base, options};
   Journal journal;
   CHECK(reservations_.reserve(placed.stencil, base, journal));
@@ -120,6 +124,34 @@ Status Placer::place(int index, std::vector<Placed>* kept) {
   }
   finish(std::move(placed), kept);
   return Ok{};
+}
+
+// Products at one distance need few instructions: those of several become iterations of one. So a product
+// waits a little, if that keeps the distance.
+int64_t Placer::keep_rhythm(const MatmulOperation& product, Stencil& stencil, int load_period,
+                            int64_t base) {
+  Rhythm& rhythm = state_.rhythms[static_cast<size_t>(product.mxm)];
+  const Rhythm before = rhythm;
+  const bool alike = before.tiles == product.tiles && before.windows == product.windows &&
+                     before.load_period == load_period;
+  const int64_t regular = before.base + before.distance;
+  if (alike && base < regular && regular <= base + kRhythmSlack) {
+    const PortLoad load = {&stencil, word_offsets(stencil), 0};
+    if (state_.ports.wait(load, regular) == 0 && word_wait(load.words, regular) == 0) {
+      const Stencil chosen = stencil;
+      journal_.clear();
+      const bool fits = reservations_.reserve(stencil, regular, journal_);
+      reservations_.undo(journal_);
+      if (fits) {
+        base = regular;
+      } else {
+        stencil = chosen;
+      }
+    }
+  }
+  stencil.continues = alike && before.distance > 0 && base == regular;
+  rhythm = {product.tiles, product.windows, load_period, base, alike ? base - before.base : 0};
+  return base;
 }
 
 void Placer::finish(Placed placed, std::vector<Placed>* kept) {
@@ -183,10 +215,10 @@ int64_t Placer::find(Stencil& stencil, int64_t limit) {
   const bool brief = is_brief(stencil);
   if (brief) groups_[stencil.chains.front().group].base = -1;
   const int64_t earliest = earliest_base(stencil);
-  if (earliest < 0 || !ports_can_serve(stencil)) return -1;
-  const std::vector<int64_t> words = word_offsets(stencil);
+  if (earliest < 0 || !state_.ports.can_serve(stencil)) return -1;
+  const PortLoad load = {&stencil, word_offsets(stencil), 0};
   for (int64_t base = earliest; base < earliest + kSearchCyclesMax && base < limit; ++base) {
-    const int64_t skip = std::max(port_wait(stencil, base), word_wait(words, base));
+    const int64_t skip = std::max(state_.ports.wait(load, base), word_wait(load.words, base));
     if (skip > 0) {
       base += skip - 1;
       continue;
@@ -222,10 +254,7 @@ int64_t Placer::dependence_base(const Stencil& stencil) const {
                      mxm.last_load + 1 - stencil.first_load,
                      mxm.last_mac + 1 - stencil.first_mac});
   }
-  for (const PortUse& use : stencil.ports) {
-    base = std::max(base, state_.ports[static_cast<size_t>(use.port)].last + 1 - use.offset);
-  }
-  return base;
+  return std::max(base, state_.ports.earliest_base(stencil));
 }
 
 int64_t Placer::memory_base(const MemoryUse& use) const {
@@ -326,43 +355,11 @@ int Placer::accumulator_number(const ChainUse& use, int i1, int i2, int i3) cons
          i2 * use.accumulator_step[1] + i3 * use.accumulator_step[2];
 }
 
-// Cycles that the base must wait at least for the ports' rates; 0: none.
-int64_t Placer::port_wait(const Stencil& stencil, int64_t base) const {
-  int64_t wait = 0;
-  for (const PortUse& use : stencil.ports) {
-    PortBucket bucket = state_.ports[static_cast<size_t>(use.port)].bucket;
-    const int64_t missing = missing_bytes(use, base, bucket);
-    wait = std::max(wait, bucket.cycles_for(missing));
-  }
-  return wait;
-}
-
-// What the bucket lacks at most for the use at `base`: every cycle that it waits brings no more than
-// the rate.
-int64_t Placer::missing_bytes(const PortUse& use, int64_t base, PortBucket bucket) const {
-  const int64_t bytes = int64_t{use.vectors} * target_.lanes;
-  int64_t missing = 0;
-  for_each_iteration(use.nest, [&](int64_t time, int, int, int) {
-    const int64_t cycle = base + use.offset + time;
-    missing = std::max(missing, bytes - bucket.level_at(cycle));
-    bucket.take(cycle, bytes);
-    return true;
-  });
-  return missing;
-}
-
-// Whether full FIFOs suffice for the stencil.
-bool Placer::ports_can_serve(const Stencil& stencil) const {
-  return std::all_of(stencil.ports.begin(), stencil.ports.end(), [&](const PortUse& use) {
-    const PortBucket& bucket = state_.ports[static_cast<size_t>(use.port)].bucket;
-    return missing_bytes(use, -stencil.earliest_offset, bucket.full()) == 0;
-  });
-}
-
 // First issues of the operation's instruction words, ascending: slices of one position that start
 // together share a word.
 std::vector<int64_t> Placer::word_offsets(const Stencil& stencil) const {
-  if (window_words_max_ == 0) return {};
+  if (window_words_max_ == 0 && target_.memory_bytes_per_cycle == 0) return {};
+  if (stencil.continues) return {};
   std::vector<std::array<int64_t, 3>> words;  // first issue, what may be shared
   for (const Part& part : stencil.parts) {
     const QueueInfo& info = target_.queues[part.instruction.queue];
@@ -380,6 +377,7 @@ std::vector<int64_t> Placer::word_offsets(const Stencil& stencil) const {
 // Cycles that the base must wait at least for a window with room for the words; 0: none. An empty
 // window takes any number.
 int64_t Placer::word_wait(const std::vector<int64_t>& offsets, int64_t base) const {
+  if (window_words_max_ == 0) return 0;
   for (size_t i = 0; i < offsets.size();) {
     const int64_t window = (base + offsets[i]) / kWindowCycles;
     size_t end = i;
@@ -397,7 +395,8 @@ int64_t Placer::word_wait(const std::vector<int64_t>& offsets, int64_t base) con
 void Placer::note(const Stencil& stencil, int64_t base) {
   for (const MemoryUse& use : stencil.memory) note_memory(use, base);
   for (const ChainUse& use : stencil.chains) note_accumulators(use, base);
-  for (const int64_t offset : word_offsets(stencil)) {
+  const PortLoad load = {&stencil, word_offsets(stencil), base};
+  for (const int64_t offset : load.words) {
     const auto window = static_cast<size_t>((base + offset) / kWindowCycles);
     if (window >= state_.window_words.size()) state_.window_words.resize(window + 1);
     ++state_.window_words[window];
@@ -406,15 +405,7 @@ void Placer::note(const Stencil& stencil, int64_t base) {
     state_.mxms[stencil.mxm] = {base + stencil.last_load, base + stencil.last_mac,
                           base + stencil.last_swap};
   }
-  for (const PortUse& use : stencil.ports) {
-    for_each_iteration(use.nest, [&](int64_t time, int, int, int) {
-      const int64_t cycle = base + use.offset + time;
-      PortState& port = state_.ports[static_cast<size_t>(use.port)];
-      port.bucket.take(cycle, int64_t{use.vectors} * target_.lanes);
-      port.last = cycle;
-      return true;
-    });
-  }
+  state_.ports.take(load);
 }
 
 // Into the schedule; `base` is the real time.

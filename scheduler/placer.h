@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "scheduler/memory_order.h"
+#include "scheduler/port_rates.h"
 #include "scheduler/reservations.h"
 #include "scheduler/schedule.h"
 #include "scheduler/stencil.h"
@@ -51,16 +52,18 @@ class Placer {
   struct Mxm {
     int64_t last_load = -1, last_mac = -1, last_swap = -1;
   };
-  struct PortState {
-    PortBucket bucket;
-    int64_t last = -1;  // cycle of the last operation
+  // The latest product of an MXM with tiles from the tape, and how long after the one before it came.
+  struct Rhythm {
+    int tiles = 0, windows = 0, load_period = 0;
+    int64_t base = 0, distance = 0;
   };
   // What the place of the next operation depends on, besides the reservations.
   struct State {
     MemoryOrder order;
     std::vector<std::vector<Accumulator>> accumulators;  // [chain][accumulator]
     std::vector<Mxm> mxms;
-    std::array<PortState, 4> ports;     // by Port
+    std::vector<Rhythm> rhythms;        // by MXM
+    PortRates ports;
     std::vector<int64_t> window_words;  // by window: instructions that begin in it
   };
   using Journal = Reservations::Journal;
@@ -69,6 +72,8 @@ class Placer {
   Status place(int index, std::vector<Placed>* kept);
   void finish(Placed placed, std::vector<Placed>* kept);
   void move_later(const Placed& next);
+  int64_t keep_rhythm(const MatmulOperation& product, Stencil& stencil, int load_period,
+                      int64_t base);
   Error no_place(int index) const;
   int64_t find_alone(Stencil& stencil, int64_t limit = INT64_MAX);
   int64_t find(Stencil& stencil, int64_t limit);
@@ -80,9 +85,6 @@ class Placer {
   bool is_brief(const Stencil& stencil) const;
   bool choose_brief(const ChainUse& use, int64_t base);
   int accumulator_number(const ChainUse& use, int i1, int i2, int i3) const;
-  int64_t port_wait(const Stencil& stencil, int64_t base) const;
-  int64_t missing_bytes(const PortUse& use, int64_t base, PortBucket bucket) const;
-  bool ports_can_serve(const Stencil& stencil) const;
   std::vector<int64_t> word_offsets(const Stencil& stencil) const;
   int64_t word_wait(const std::vector<int64_t>& offsets, int64_t base) const;
   void note(const Stencil& stencil, int64_t base);
@@ -105,13 +107,12 @@ class Placer {
   }
   int64_t least_shift(const std::vector<Placed>& copy) const;
   int64_t reserve_copy(std::vector<Placed>& copy, int64_t shift, int64_t limit, Journal& journal);
-  int64_t copy_port_wait(const std::vector<Placed>& copy, int64_t shift) const;
   bool repeat(const SectionRun& run, const std::vector<Placed>& model, int64_t limit);
   int reserved_sections(const SectionRun& run, const std::vector<Placed>& model,
                         int64_t period) const;
   bool try_period(const SectionRun& run, const std::vector<Placed>& model, int64_t& period,
                   int64_t limit, std::vector<AccumulatorStay>& stays);
-  std::array<int64_t, 4> port_levels(const std::vector<Placed>& model, int64_t shift) const;
+  PortRates::Levels port_levels(const std::vector<Placed>& model, int64_t shift) const;
 
   const VectorProgram& program_;
   const Target& target_;

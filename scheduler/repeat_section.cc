@@ -149,6 +149,7 @@ bool Placer::copy_section(const std::vector<Placed>& model, int section,
     const Stencil& other = model[i].stencil;
     if (!same_shape(placed.stencil, other)) return false;
     placed.stencil.alone = other.alone;
+    placed.stencil.continues = other.continues;
     placed.stencil.streams_chosen = true;
     for (size_t s = 0; s < other.streams.size(); ++s) {
       placed.stencil.streams[s].chosen = other.streams[s].chosen;
@@ -241,30 +242,13 @@ bool Placer::choose_accumulators(std::vector<AccumulatorStay>& stays, int64_t pe
   return true;
 }
 
-// Cycles that the copy must wait at least for the ports' rates; 0: none.
-int64_t Placer::copy_port_wait(const std::vector<Placed>& copy, int64_t shift) const {
-  std::array<PortState, 4> ports = state_.ports;
-  for (const Placed& p : copy) {
-    for (const PortUse& use : p.stencil.ports) {
-      PortBucket& bucket = ports[static_cast<size_t>(use.port)].bucket;
-      const int64_t bytes = int64_t{use.vectors} * target_.lanes;
-      int64_t wait = 0;
-      for_each_iteration(use.nest, [&](int64_t time, int, int, int) {
-        const int64_t cycle = p.base + shift + use.offset + time;
-        const int64_t level = bucket.level_at(cycle);
-        if (level < bytes) wait = bucket.cycles_for(bytes - level);
-        bucket.take(cycle, bytes);
-        return wait == 0;
-      });
-      if (wait > 0) return wait;
-    }
-  }
-  return 0;
-}
-
 // The first shift from `shift` to `limit` at which the copy fits, with everything reserved; -1: none.
 int64_t Placer::reserve_copy(std::vector<Placed>& copy, int64_t shift, int64_t limit,
                              Journal& journal) {
+  std::vector<PortLoad> loads;
+  for (const Placed& p : copy) loads.push_back({&p.stencil, word_offsets(p.stencil), p.base});
+  // What the ports deliver in time at one shift they mostly deliver at later ones.
+  for (int64_t skip; shift <= limit && (skip = state_.ports.wait_again(loads, shift)) > 0;) shift += skip;
   size_t start = 0;  // with what collided last
   while (shift <= limit) {
     journal.clear();
@@ -275,7 +259,7 @@ int64_t Placer::reserve_copy(std::vector<Placed>& copy, int64_t shift, int64_t l
       skip = reservations_.skip();
       start = index;
     }
-    if (skip == 0) skip = copy_port_wait(copy, shift);
+    if (skip == 0) skip = state_.ports.wait_again(loads, shift);
     if (skip == 0) return shift;
     reservations_.undo(journal);
     shift += skip;
@@ -285,17 +269,10 @@ int64_t Placer::reserve_copy(std::vector<Placed>& copy, int64_t shift, int64_t l
 }
 
 // What each port's FIFO holds when a copy at `shift` begins to take from it.
-std::array<int64_t, 4> Placer::port_levels(const std::vector<Placed>& model, int64_t shift) const {
-  std::array<int64_t, 4> levels{};
-  std::array<bool, 4> seen{};
-  for (const Placed& p : model) {
-    for (const PortUse& use : p.stencil.ports) {
-      const size_t port = static_cast<size_t>(use.port);
-      if (seen[port]) continue;
-      seen[port] = true;
-      levels[port] = state_.ports[port].bucket.level_at(p.base + shift + use.offset);
-    }
-  }
+PortRates::Levels Placer::port_levels(const std::vector<Placed>& model, int64_t shift) const {
+  PortRates::Levels levels;
+  levels.fill(INT64_MIN);
+  for (const Placed& p : model) state_.ports.note_levels(p.stencil, p.base + shift, levels);
   return levels;
 }
 
@@ -324,7 +301,7 @@ bool Placer::try_period(const SectionRun& run, const std::vector<Placed>& model,
     return false;
   };
   int last = run.count - 1;
-  std::array<int64_t, 4> levels{};
+  PortRates::Levels levels{};
   for (int i = 2; i <= last; ++i) {
     std::vector<Placed>& copy = copies.emplace_back();
     CHECK(copy_section(model, run.first + i, copy));
@@ -348,10 +325,9 @@ bool Placer::try_period(const SectionRun& run, const std::vector<Placed>& model,
     levels = port_levels(model, shift);
     for (const Placed& p : copy) note(p.stencil, p.base + shift);
   }
-  const std::array<int64_t, 4> next = port_levels(model, last * period);
-  for (size_t port = 0; port < next.size(); ++port) {
-    if (next[port] >= levels[port]) continue;
-    period += state_.ports[port].bucket.cycles_for(levels[port] - next[port]) - 1;
+  const int64_t short_of = state_.ports.cycles_between(levels, port_levels(model, last * period));
+  if (short_of > 0) {
+    period += short_of - 1;
     return give_up();
   }
   for (int i = 2; i <= last; ++i) {

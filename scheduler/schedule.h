@@ -54,12 +54,16 @@ struct PlaceOptions {
   // instruction tape delivers in it; 0: any number. Schedules of many short operations need a limit:
   // what the tape cannot deliver in time must wait in the queues, and those have an end.
   int instruction_percent = 0;
+  // What of the rate of a memory that ports share may be used: the placer counts instructions and KV
+  // writes at other cycles than they happen in.
+  int memory_permille = 1000;
 };
 
 struct EncodedEntry {
   std::vector<Word> words;
   uint64_t cycles = 0;
   int peak_queue_occupancy = 0;
+  bool memory_keeps_up = true;  // where tape, KV and instructions share one
 };
 
 // Errors: OutOfRange with the resource, the array and what to change.

@@ -110,6 +110,7 @@ struct Stencil {
   TimedNest sxm_nest;
   bool streams_chosen = false;  // streams[i].chosen is given, not to be found
   bool alone = false;           // dense nests keep others out of their gaps
+  bool continues = false;       // its instructions become further iterations of those before them
   int64_t earliest_offset = 0;  // smallest offset of any issue
   int64_t finish = 0;           // largest offset of any effect
 };

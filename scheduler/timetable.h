@@ -91,28 +91,6 @@ class StreamTable {
   std::vector<Row> rows_;
 };
 
-// A leaky bucket: what a port may move. Starts full; events come in order of cycles.
-class PortBucket {
- public:
-  PortBucket(int64_t rate, int64_t depth) : rate_(rate), depth_(depth), level_(depth) {}
-
-  // Bytes that may be taken in `cycle`, given all takes so far.
-  int64_t level_at(int64_t cycle) const {
-    return std::min(depth_, level_ + (cycle - cycle_) * rate_);
-  }
-  // The same bucket, full in cycle 0.
-  PortBucket full() const { return PortBucket(rate_, depth_); }
-  // Cycles that bring so many bytes.
-  int64_t cycles_for(int64_t bytes) const { return (bytes + rate_ - 1) / rate_; }
-  void take(int64_t cycle, int64_t bytes) {
-    level_ = level_at(cycle) - bytes;
-    cycle_ = cycle;
-  }
-
- private:
-  int64_t rate_, depth_, level_, cycle_ = 0;
-};
-
 // Everything that can be taken cycle by cycle.
 struct Timetable {
   explicit Timetable(const Target& target);

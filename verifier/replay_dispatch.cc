@@ -171,6 +171,7 @@ bool Dispatcher::play(std::span<const Word> words) {
       findings_.violation(Rule::PortRate, cycle, "dispatcher",
                           "instruction words are executed faster than they arrive", i);
     }
+    program_.word_cycles.push_back(cycle);
     const Header header = decode_header(words[i]);
     if (header.kind == WordKind::Push) {
       for (uint32_t k = 0; k < 8; ++k) {

@@ -8,6 +8,7 @@
 // that have left the row of positions are recycled, so memory does not grow with the launch.
 #include <algorithm>
 #include <memory>
+#include <optional>
 
 #include "verifier/unit_rules.h"
 
@@ -90,6 +91,8 @@ class Replay {
   std::vector<Chain> chains_;
   std::vector<Mover> movers_;
   std::vector<Port> ports_;
+  std::optional<MemoryRules> shared_memory_;  // of the ports
+  std::vector<const QueueIssues*> memory_ports_;
 };
 
 Replay::Replay(const Target& target, const Program& program, MemoryImage& memory,
@@ -112,6 +115,12 @@ Replay::Replay(const Target& target, const Program& program, MemoryImage& memory
 
 void Replay::build_units() {
   const std::vector<Step>& steps = program_.steps;
+  if (target_.memory_bytes_per_cycle > 0) {
+    shared_memory_.emplace(target_, program_, findings_);
+    for (const QueueKind kind : {QueueKind::TapeRecv, QueueKind::KvRecv, QueueKind::KvSend}) {
+      memory_ports_.push_back(&issues_[static_cast<size_t>(queue_of(kind, 0))]);
+    }
+  }
   const auto port = [&](int queue, PortKind kind, int fifo_vectors, int bytes_per_cycle) {
     ports_.push_back({queue, PortRules(target_, steps, findings_,
                                        facts_.ports[static_cast<size_t>(kind)], fifo_vectors,
@@ -286,6 +295,7 @@ void Replay::play_units() {
   for (Chain& unit : chains_) unit.rules.play(window_, issues(unit.passes));
   for (Mover& unit : movers_) unit.rules.play(window_, issues(unit.moves));
   for (Port& unit : ports_) unit.rules.play(window_, issues(unit.operations));
+  if (shared_memory_) shared_memory_->play(window_, memory_ports_);
 }
 
 void Replay::finish() {

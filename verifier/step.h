@@ -173,6 +173,7 @@ std::string queue_name(const Target& target, int queue);
 struct Program {
   std::vector<Step> steps;
   std::vector<std::vector<Pushed>> queues;  // by queue number, in order of issue
+  std::vector<uint64_t> word_cycles;  // in which the dispatcher executes each word of the tape
   uint64_t end_cycle = 0;
 };
 

@@ -284,4 +284,29 @@ void PortRules::play(const Window& window, const QueueIssues& operations) {
   }
 }
 
+void MemoryRules::play(const Window& window, std::span<const QueueIssues* const> ports) {
+  takes_.clear();
+  const std::vector<uint64_t>& words = program_.word_cycles;
+  for (; next_word_ < words.size() && words[next_word_] < window.until; ++next_word_) {
+    takes_.push_back({words[next_word_], kWordBits / 8, -1, static_cast<uint32_t>(next_word_)});
+  }
+  for (const QueueIssues* operations : ports) {
+    for (const Issue& issue : operations->issues) {
+      const Step& step = program_.steps[issue.step];
+      takes_.push_back({window.from + issue.offset, int64_t{step.count} * target_.lanes,
+                        operations->queue, step.word});
+    }
+  }
+  std::stable_sort(takes_.begin(), takes_.end(),
+                   [](const Take& a, const Take& b) { return a.cycle < b.cycle; });
+  for (const Take& take : takes_) {
+    if (bucket_.take(take.cycle, take.bytes)) continue;
+    findings_.violation(Rule::PortRate, take.cycle,
+                        take.queue < 0 ? "dispatcher" : queue_name(target_, take.queue),
+                        "tape, KV and instructions together move more than the memory's rate and the "
+                        "FIFO of the tape allow",
+                        take.word);
+  }
+}
+
 }  // namespace pianola::verifier

@@ -121,6 +121,30 @@ class MoveRules {
   std::vector<uint64_t> row_cycle_;  // cycle + 1 of the first write of the row in this launch
 };
 
+// What tape, KV and instructions take together from the memory behind them, if the target has only one.
+class MemoryRules {
+ public:
+  MemoryRules(const Target& target, const Program& program, Findings& findings)
+      : target_(target), program_(program), findings_(findings),
+        bucket_(int64_t{target.tape_fifo_vectors} * target.lanes, target.memory_bytes_per_cycle) {}
+  void play(const Window& window, std::span<const QueueIssues* const> ports);
+
+ private:
+  struct Take {
+    uint64_t cycle;
+    int64_t bytes;
+    int queue;  // -1: a word
+    uint32_t word;
+  };
+
+  const Target& target_;
+  const Program& program_;
+  Findings& findings_;
+  Bucket bucket_;
+  size_t next_word_ = 0;
+  std::vector<Take> takes_;
+};
+
 class PortRules {
  public:
   PortRules(const Target& target, const std::vector<Step>& steps, Findings& findings,

@@ -384,16 +384,12 @@ void Lowering::lower_weighted_sum(const Heads& h, const Cache& cache, const Soft
 }
 
 void Lowering::lower(const QNode& node, const QAttention& op) {
-  Heads h{&op, node.name, op.head_width / lanes_, op.heads / op.kv_heads,
-          shape_.context / lanes_};
-  std::vector<Cache> caches;
-  for (int head = 0; head < op.kv_heads; ++head) {
-    if (cache_stays_) {
-      caches.push_back(caches_[op.layer * op.kv_heads + head]);
-      continue;
-    }
-    caches.push_back(declare_cache(h, head));
-    stage_cache(h, caches.back(), node.name + "[" + std::to_string(head) + "]");
+  const Heads h = heads_of(node);
+  stage_cache_of(node);
+  std::vector<Cache> caches = caches_;
+  if (cache_stays_) {
+    const auto first = caches_.begin() + op.layer * op.kv_heads;
+    caches.assign(first, first + op.kv_heads);
   }
   const ArrayId keys = add_value(node.name + ".keys", state({2, 1}), op.kv_heads * h.vectors);
   const ArrayId queries = add_value(node.name + ".queries", state({2, 1}), op.heads * h.vectors);

@@ -93,11 +93,27 @@ std::vector<ArrayRef> Lowering::cache_rows(const std::vector<ArrayId>& copies, i
 
 void Lowering::declare_resident_caches() {
   for (const QNode& node : graph_.nodes) {
-    const auto* op = std::get_if<QAttention>(&node.op);
-    if (!op) continue;
-    Heads h{op, node.name, op->head_width / lanes_, op->heads / op->kv_heads,
-            shape_.context / lanes_};
-    for (int head = 0; head < op->kv_heads; ++head) caches_.push_back(declare_cache(h, head));
+    if (!std::holds_alternative<QAttention>(node.op)) continue;
+    const Heads h = heads_of(node);
+    for (int head = 0; head < h.op->kv_heads; ++head) caches_.push_back(declare_cache(h, head));
+  }
+}
+
+Lowering::Heads Lowering::heads_of(const QNode& node) const {
+  const auto& op = std::get<QAttention>(node.op);
+  return {&op, node.name, op.head_width / lanes_, op.heads / op.kv_heads, shape_.context / lanes_};
+}
+
+// Out of the KV region into MEM; early, so that the KV port delivers it beside the weights of the products
+// before the attention.
+void Lowering::stage_cache_of(const QNode& attention) {
+  if (cache_stays_ || staged_for_ == &attention) return;
+  staged_for_ = &attention;
+  const Heads h = heads_of(attention);
+  caches_.clear();
+  for (int head = 0; head < h.op->kv_heads; ++head) {
+    caches_.push_back(declare_cache(h, head));
+    stage_cache(h, caches_.back(), h.name + "[" + std::to_string(head) + "]");
   }
 }
 

@@ -59,16 +59,27 @@ void Lowering::begin_section(std::string group) {
   next_sums_ = 0;
 }
 
-// A section per layer, and one for each node outside of layers.
+// A section for each node outside of layers. In the layers a section reaches from the first product of one
+// feed-forward to that of the next: there the cache of the next layer is staged, while long products keep
+// the units busy, and what is staged and used in one section leaves nothing behind.
 void Lowering::begin_section_of(const QNode& node) {
-  constexpr std::string_view kLayers = "layers.";
-  std::string layer;
-  if (node.name.starts_with(kLayers)) {
-    layer = node.name.substr(0, node.name.find('.', kLayers.size()) + 1);
-  }
-  if (!layer.empty() && layer == layer_) return;
-  layer_ = layer;
-  begin_section(layer.empty() ? node.name : "layers");
+  const bool in_layer = node.name.starts_with("layers.");
+  if (!in_layer) begin_section(node.name);
+  if (in_layer && !in_layer_) begin_section("layers.first");
+  in_layer_ = in_layer;
+  if (std::holds_alternative<QAttention>(node.op)) products_since_attention_ = 0;
+  if (!std::holds_alternative<QLinear>(node.op) || ++products_since_attention_ != 2) return;
+  const QNode* next = next_attention(node);
+  begin_section(next ? "layers" : "layers.last");
+  if (next) stage_cache_of(*next);
+}
+
+// The first attention behind this node; null: none.
+const QNode* Lowering::next_attention(const QNode& node) const {
+  const QNode* end = graph_.nodes.data() + graph_.nodes.size();
+  const QNode* next = &node + 1;
+  while (next != end && !std::holds_alternative<QAttention>(next->op)) ++next;
+  return next == end ? nullptr : next;
 }
 
 AccumulatorGroup Lowering::new_group(int size) {

@@ -16,6 +16,7 @@
 // next to the matrix units.
 #pragma once
 
+#include <climits>
 #include <map>
 #include <string>
 #include <vector>
@@ -54,6 +55,7 @@ class Lowering {
   }
   void begin_section(std::string group);
   void begin_section_of(const QNode& node);
+  const QNode* next_attention(const QNode& node) const;
   AccumulatorGroup new_group(int size);
   static Operand from(ArrayId array, int index, std::array<int, 3> step,
                       VxmFormat format = VxmFormat::F32);
@@ -152,7 +154,9 @@ class Lowering {
     int group;    // query heads per kv head
     int blocks;   // of positions
   };
+  Heads heads_of(const QNode& node) const;
   Cache declare_cache(const Heads& h, int head);
+  void stage_cache_of(const QNode& attention);
   void stage_cache(const Heads& h, const Cache& cache, const std::string& name);
   void stage_scales(ArrayId scales, uint64_t base, const std::string& name);
   void append(const Heads& h, const Cache& cache, int head, ArrayId keys, ArrayId values,
@@ -223,7 +227,8 @@ class Lowering {
   int rotary_row_ = 0;
   int next_block_ = 0;                 // spreads products over the matrix units
   int next_slice_ = 0;
-  std::string layer_;                  // "layers.N." of the section, empty outside of layers
+  bool in_layer_ = false;
+  int products_since_attention_ = INT_MIN;  // before the first one: never 2
   uint64_t tape_vectors_ = 0;          // of weights and scales, so far
   std::vector<ResidentProduct> products_;
   std::vector<ResidentArrays> resident_;  // of each product
@@ -231,7 +236,8 @@ class Lowering {
   std::vector<ArrayId> resident_gains_;
   int next_sums_ = 0;
   void receive(ArrayId id);
-  std::vector<Cache> caches_;  // resident: [layer * kv_heads + head]
+  std::vector<Cache> caches_;  // resident: [layer * kv_heads + head]; else of staged_for_, by head
+  const QNode* staged_for_ = nullptr;
   void declare_resident_caches();
   void clear_resident_caches();
 };

@@ -83,6 +83,19 @@ struct Rate {
   void take(uint32_t n) { held -= n * unit; }
 };
 
+// The memory that tape, KV and words share, if they do: what an edge moves beyond the rate is missing at
+// the next one. Whoever asks first is served first.
+struct SharedRate {
+  int64_t per_edge = 0, left = 0;
+  void next_edge() { left = left + per_edge < per_edge ? left + per_edge : per_edge; }
+  uint32_t most(uint32_t wanted, uint32_t unit) const {
+    if (per_edge == 0) return wanted;
+    if (left <= 0) return 0;
+    return static_cast<uint32_t>(std::min<int64_t>(wanted, (left + unit - 1) / unit));
+  }
+  void take(uint32_t n, uint32_t unit) { left -= int64_t{n} * unit; }
+};
+
 }  // namespace
 
 struct PianolaRtlModel {
@@ -285,7 +298,9 @@ class Launch {
     const PianolaRtlReceive& source = request_.receive[port];
     const uint64_t left = source.count - result_.received[port];
     if (left == 0) return 0;
+    const bool shares = port != 2;
     uint32_t n = rate.most();
+    if (shares) n = memory_.most(n, kLanes);
     n = allowed(port, static_cast<uint32_t>(std::min<uint64_t>({n, space, left})));
     for (uint32_t i = 0; i < n; ++i) {
       const uint64_t number = result_.received[port] + i;
@@ -293,6 +308,7 @@ class Launch {
       std::memcpy(static_cast<uint8_t*>(data) + i * kLanes, source.base + at * kLanes, kLanes);
     }
     rate.take(n);
+    if (shares) memory_.take(n, kLanes);
     result_.received[port] += n;
     return n;
   }
@@ -302,6 +318,7 @@ class Launch {
   const PianolaRtlLaunch& request_;
   PianolaRtlResult& result_;
   Rate receive_rate_[3], send_rate_[2], word_rate_;
+  SharedRate memory_;
   uint64_t next_word_ = 0, next_expected_ = 0;
   uint32_t taken_[2] = {0, 0};
   bool injected_ = false;
@@ -317,6 +334,7 @@ void Launch::start() {
   send_rate_[0] = {kKvBytesPerCycle, kLanes, 0};
   send_rate_[1] = {kHostBytesPerCycle, kLanes, 0};
   word_rate_ = {kInstructionBytesPerCycle, 32, 0};
+  memory_ = {kMemoryBytesPerCycle, 0};
   std::memcpy(&top_.regs_i, request_.registers, 32 * sizeof(uint32_t));
   const uint32_t totals[5] = {
       static_cast<uint32_t>(request_.receive[0].count),
@@ -334,31 +352,37 @@ void Launch::start() {
   model_.tick();
 }
 
+// Of what shares a memory the tape comes last.
 void Launch::feed() {
+  memory_.next_edge();
   top_.word_valid_i = 0;
   if (next_word_ < request_.word_count) {
-    uint32_t n = word_rate_.most();
+    uint32_t n = memory_.most(word_rate_.most(), 32);
     n = allowed(PIANOLA_RTL_WORDS, std::min<uint32_t>({n, top_.word_space_o, 1}));
     if (n != 0) {
       std::memcpy(&top_.word_i, request_.words + 4 * next_word_, 32);
       top_.word_valid_i = 1;
       word_rate_.take(1);
+      memory_.take(1, 32);
       ++next_word_;
     }
   }
-  top_.tape_count_i =
-      static_cast<uint8_t>(receive(0, top_.tape_space_o, receive_rate_[0], &top_.tape_data_i));
   top_.kv_count_i =
       static_cast<uint8_t>(receive(1, top_.kv_space_o, receive_rate_[1], &top_.kv_data_i));
-  top_.host_count_i =
-      static_cast<uint8_t>(receive(2, top_.host_space_o, receive_rate_[2], &top_.host_data_i));
   const uint32_t levels[2] = {top_.kv_level_o, top_.host_level_o};
   for (uint32_t s = 0; s < 2; ++s) {
-    taken_[s] = allowed(PIANOLA_RTL_SEND_KV + s, std::min(send_rate_[s].most(), levels[s]));
+    uint32_t n = std::min(send_rate_[s].most(), levels[s]);
+    if (s == 0) n = memory_.most(n, kLanes);
+    taken_[s] = allowed(PIANOLA_RTL_SEND_KV + s, n);
     send_rate_[s].take(taken_[s]);
+    if (s == 0) memory_.take(taken_[s], kLanes);
   }
   top_.kv_take_i = static_cast<uint8_t>(taken_[0]);
   top_.host_take_i = static_cast<uint8_t>(taken_[1]);
+  top_.tape_count_i =
+      static_cast<uint8_t>(receive(0, top_.tape_space_o, receive_rate_[0], &top_.tape_data_i));
+  top_.host_count_i =
+      static_cast<uint8_t>(receive(2, top_.host_space_o, receive_rate_[2], &top_.host_data_i));
 }
 
 void Launch::take_sends() {

@@ -32,6 +32,7 @@ Target odd12() {
                       .queue_depth = 5,
                       .width_vectors = 3,
                       .freeze_depth = 1,
+                      .memory_bytes_per_cycle = 32,
                       .stages = R"("mul1", "select", "tree", "combine", "accumulate", "round")"});
 }
 

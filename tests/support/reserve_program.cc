@@ -96,8 +96,28 @@ bool Reservations::take_port(QueueKind kind, uint64_t cycle, uint32_t count) {
   const uint64_t level = std::min(full, port_level_[port] + gained);
   const uint64_t bytes = uint64_t{count} * static_cast<uint64_t>(target_.lanes);
   if (level < bytes) return false;
+  const bool host = kind == QueueKind::HostRecv || kind == QueueKind::HostSend;
+  if (!host && !take_memory(cycle, bytes)) return false;
   set(port_level_[port], level - bytes);
   set(port_cycle_[port], cycle);
+  return true;
+}
+
+// What ports take from the memory that they share, whatever the words take: those come at their rate, and a
+// few at once.
+bool Reservations::take_memory(uint64_t cycle, uint64_t bytes) {
+  if (target_.memory_bytes_per_cycle == 0) return true;
+  const int64_t full = int64_t{target_.tape_fifo_vectors} * target_.lanes - 4 * kWordBits / 8;
+  const int64_t rate = target_.memory_bytes_per_cycle - target_.instruction_bytes_per_cycle;
+  set(memory_bytes_[cycle], memory_bytes_[cycle] + bytes);
+  int64_t level = full;
+  uint64_t now = 0;
+  for (const auto& [next, taken] : memory_bytes_) {
+    level = std::min(full, level + static_cast<int64_t>(next - now) * rate);
+    level -= static_cast<int64_t>(taken);
+    if (level < 0) return false;
+    now = next;
+  }
   return true;
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <unordered_map>
 #include <variant>
 #include <vector>
@@ -74,6 +75,7 @@ class Reservations {
   bool is_defined(const QueueInfo& at, uint64_t cycle, Direction dir, uint32_t stream, int count);
   bool take_bank(int slice, uint64_t cycle, int64_t low, int64_t high, bool writes);
   bool take_port(QueueKind kind, uint64_t cycle, uint32_t count);
+  bool take_memory(uint64_t cycle, uint64_t bytes);
   bool use_accumulator(size_t chain, int64_t acc, uint64_t cycle, bool sets);
 
   bool issue(const MemInstruction& x, const QueueInfo& at, const Iteration& it);
@@ -99,6 +101,7 @@ class Reservations {
   std::vector<Mxm> mxms_;
   std::vector<std::vector<uint64_t>> rows_;            // [sxm][row]: a column from this cycle on
   std::vector<uint64_t> port_level_, port_cycle_;      // by QueueKind
+  std::map<uint64_t, uint64_t> memory_bytes_;          // of ports that share a memory, by cycle
 };
 
 }  // namespace pianola::test

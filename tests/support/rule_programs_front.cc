@@ -140,6 +140,26 @@ void RuleWriter::ports() {
   rate_program("kv_read", QueueKind::KvRecv, target_.kv_bytes_per_cycle, target_.kv_fifo_vectors);
   rate_program("host_receive", QueueKind::HostRecv, target_.host_bytes_per_cycle,
                target_.host_fifo_vectors);
+  const int tape_bytes = target_.tape_bytes_per_cycle, kv_bytes = target_.kv_bytes_per_cycle;
+  if (target_.memory_bytes_per_cycle > 0 && tape_bytes + kv_bytes > target_.memory_bytes_per_cycle &&
+      tape_bytes % lanes == 0 && kv_bytes % lanes == 0) {
+    add(Rule::PortRate, "memory", [&](ProgramBuilder& b, bool mutant) {
+      const int excess = tape_bytes + kv_bytes - target_.memory_bytes_per_cycle;
+      const auto issues =
+          static_cast<uint32_t>(target_.tape_fifo_vectors * lanes / excess + 4);
+      const auto receive = [&](QueueKind port, int bytes, uint32_t stream, uint32_t p1) {
+        PortRecvInstruction x{.timing = {},
+                              .count = static_cast<uint32_t>(bytes / lanes),
+                              .out_dirs = 3,
+                              .out_stream = stream};
+        x.timing.n1 = std::min<uint32_t>(issues / p1, 256) - 1;
+        x.timing.p1 = p1;
+        b.push(b.queue(port), kBegin, x);
+      };
+      receive(QueueKind::TapeRecv, tape_bytes, 0, 1);
+      receive(QueueKind::KvRecv, kv_bytes, 8, mutant ? 1 : 4);
+    });
+  }
   if (target_.instruction_bytes_per_cycle < kWordBits / 8) {
     add(
         Rule::PortRate, "instruction_words", [](ProgramBuilder& b, bool) { b.end_at(8); },

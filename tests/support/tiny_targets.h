@@ -14,6 +14,7 @@ struct TinyTargetOptions {
   std::string floorplan = R"("PORT", "VXM", "MEM", "MEM", "SXM", "MXM")";
   int slices_per_position = 2, words_per_slice = 64, load_streams = 4, accumulators = 8;
   int chains = 1, queue_depth = 4, width_vectors = 4, freeze_depth = 2;
+  int memory_bytes_per_cycle = 0;  // 0: each port has a memory of its own
   std::string stages = R"("mul1", "mul2", "add", "select", "sfu", "mul3", "tree", "root", )"
                        R"("combine", "accumulate", "round")";
 };
@@ -35,6 +36,8 @@ inline std::string tiny_target_text(const TinyTargetOptions& o) {
          number("kv_bytes_per_cycle", o.lanes) + number("kv_fifo_vectors", 16) +
          number("host_bytes_per_cycle", 2 * o.lanes) + number("host_fifo_vectors", 32) +
          number("instruction_bytes_per_cycle", 8) + number("instruction_fifo_words", 32) +
+         (o.memory_bytes_per_cycle > 0 ? number("memory_bytes_per_cycle", o.memory_bytes_per_cycle)
+                                       : "") +
          "[weights]\nresidence = \"tape\"\nw8 = { bits = 8, group = 0 }\n"
          "w4 = { bits = 4, group = 0 }\nscale = \"f16\"\n[activations]\n" +
          number("group", 4 * o.lanes) + "[kv]\nresidence = \"port\"\n";
