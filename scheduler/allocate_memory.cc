@@ -188,7 +188,7 @@ class MemoryAllocator {
 
   // Whether words of repeated sections may be in use while the array lives.
   bool meets_repeated(const Array& array, const Life& life) const {
-    if (array.persistent) return true;
+    if (array.persistent || repeats_in_.count(bank_of(array)) == 0) return true;
     return std::any_of(spans_.begin(), spans_.end(), [&](const Life& span) {
       return life.first < span.last && span.first <= life.last;
     });

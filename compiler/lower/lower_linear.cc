@@ -15,7 +15,7 @@ void Lowering::lower_product(const QNode& node, const Codes& codes, const Produc
   const int blocks = matrix.rows / lanes_, windows = matrix.windows();
   const int chunk = blocks_per_chunk(matrix);
   for (int first = 0; first < blocks; first += chunk) {
-    if (!in_layer_ && first > 0 && first / chunk % kChunksPerSection == 0) {
+    if (layer_.empty() && first > 0 && first / chunk % kChunksPerSection == 0) {
       const bool whole = first + kChunksPerSection * chunk <= blocks;
       begin_section(whole ? node.name : node.name + ".rest");
     }

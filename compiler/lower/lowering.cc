@@ -59,14 +59,30 @@ void Lowering::begin_section(std::string group) {
   next_sums_ = 0;
 }
 
-// A section for each node outside of layers. In the layers a section reaches from the first product of one
-// feed-forward to that of the next: there the cache of the next layer is staged, while long products keep
-// the units busy, and what is staged and used in one section leaves nothing behind.
+// A section for each node outside of layers, and one per layer. Where caches are staged, sections reach from
+// the first product of one feed-forward to that of the next: there the cache of the next layer is staged,
+// while long products keep the units busy, and what is staged and used in one section leaves nothing
+// behind.
 void Lowering::begin_section_of(const QNode& node) {
-  const bool in_layer = node.name.starts_with("layers.");
-  if (!in_layer) begin_section(node.name);
-  if (in_layer && !in_layer_) begin_section("layers.first");
-  in_layer_ = in_layer;
+  constexpr std::string_view kLayers = "layers.";
+  std::string layer;
+  if (node.name.starts_with(kLayers)) {
+    layer = node.name.substr(0, node.name.find('.', kLayers.size()) + 1);
+  }
+  const bool enters = layer_.empty();
+  const bool changes = layer != layer_;
+  layer_ = layer;
+  if (layer.empty()) {
+    begin_section(node.name);
+  } else if (cache_stays_) {
+    if (changes) begin_section("layers");
+  } else {
+    if (enters) begin_section("layers.first");
+    begin_staged_section(node);
+  }
+}
+
+void Lowering::begin_staged_section(const QNode& node) {
   if (std::holds_alternative<QAttention>(node.op)) products_since_attention_ = 0;
   if (!std::holds_alternative<QLinear>(node.op) || ++products_since_attention_ != 2) return;
   const QNode* next = next_attention(node);

@@ -55,6 +55,7 @@ class Lowering {
   }
   void begin_section(std::string group);
   void begin_section_of(const QNode& node);
+  void begin_staged_section(const QNode& node);
   const QNode* next_attention(const QNode& node) const;
   AccumulatorGroup new_group(int size);
   static Operand from(ArrayId array, int index, std::array<int, 3> step,
@@ -227,7 +228,7 @@ class Lowering {
   int rotary_row_ = 0;
   int next_block_ = 0;                 // spreads products over the matrix units
   int next_slice_ = 0;
-  bool in_layer_ = false;
+  std::string layer_;                  // "layers.N." of the section, empty outside of layers
   int products_since_attention_ = INT_MIN;  // before the first one: never 2
   uint64_t tape_vectors_ = 0;          // of weights and scales, so far
   std::vector<ResidentProduct> products_;

@@ -25,7 +25,7 @@ class Plan(unittest.TestCase):
     def test_agrees_with_the_compiled_roll(self):
         with tempfile.TemporaryDirectory() as folder:
             roll = pathlib.Path(folder) / "model.roll"
-            for target in ("sim16", "sim32", "duo16", "tsp32"):
+            for target in ("sim16", "sim32", "duo16", "tsp32", "kv260"):
                 for quantization in ("w8", "w4"):
                     with self.subTest(target=target, quantization=quantization):
                         options = ["-t", target, "-q", quantization, "--context", 256]

@@ -17,8 +17,12 @@ class SystemcModel : public testing::Test {
  protected:
   void SetUp() override {
     if (model_is_missing(nursery_path())) GTEST_SKIP() << nursery_path() << " is not there";
+    play_on("sim16");
+  }
+
+  void play_on(const char* target) {
     const Model model = must(import_model(nursery_path()));
-    roll_.emplace(compile_verified(model.graph, "sim16"));
+    roll_.emplace(compile_verified(model.graph, target));
     Player player("emulator", *roll_);
     expected_ = generate(player.engine(), nursery_prompt(), kTokens);
   }
@@ -60,6 +64,15 @@ TEST_F(SystemcModel, IsNotFrozenByIdealMemory) {
   MemoryTiming far;
   far.latency_cycles = 500;
   EXPECT_EQ(frozen_with(far, "far"), 0u);
+}
+
+// Tape, KV and instructions share one memory.
+TEST_F(SystemcModel, IsNotFrozenByASharedMemory) {
+  play_on("kv260");
+  EXPECT_EQ(frozen_with({}, "kv260, ideal"), 0u);
+  MemoryTiming less;
+  less.efficiency = 0.9;
+  EXPECT_GT(frozen_with(less, "kv260, 0.9"), 0u);
 }
 
 TEST_F(SystemcModel, IsFrozenByLateMemoryAndStaysTheSame) {
