@@ -26,6 +26,10 @@ class MemoryLedger {
   int64_t missing(const Demand& demand, int64_t reserve) const;
   void take(const Demand& demand);
   int64_t level_at(int64_t cycle) const;
+  // From when on the FIFO is full, if nothing more is taken.
+  int64_t full_from() const {
+    return (static_cast<int64_t>(levels_.size()) + depth_ / gain_ + 1) * kStretch;
+  }
   int64_t rate() const { return rate_; }
   int64_t depth() const { return depth_; }
 

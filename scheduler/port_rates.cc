@@ -86,6 +86,14 @@ int64_t PortRates::wait(std::span<const PortLoad> loads, int64_t shift, int64_t 
   return (memory_.missing(all, reserve) + memory_.rate() - 1) / memory_.rate();
 }
 
+int64_t PortRates::full_from() const {
+  int64_t cycle = 0;
+  for (const Bucket& bucket : buckets_) {
+    cycle = std::max(cycle, bucket.cycle + bucket.cycles_for(bucket.depth - bucket.level));
+  }
+  return shared_ ? std::max(cycle, memory_.full_from()) : cycle;
+}
+
 bool PortRates::can_serve(const Stencil& stencil) const {
   const int64_t base = -stencil.earliest_offset;
   for (const PortUse& use : stencil.ports) {

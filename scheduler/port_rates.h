@@ -37,6 +37,8 @@ class PortRates {
   int64_t wait(const PortLoad& load, int64_t shift) const;
   // The same for stencils that have been placed before, so many cycles earlier.
   int64_t wait_again(std::span<const PortLoad> loads, int64_t shift) const;
+  // From when on all FIFOs are full, if nothing more is taken: later, waiting does not help.
+  int64_t full_from() const;
   // Whether full FIFOs suffice for the stencil.
   bool can_serve(const Stencil& stencil) const;
   void take(const PortLoad& load);

@@ -248,7 +248,11 @@ int64_t Placer::reserve_copy(std::vector<Placed>& copy, int64_t shift, int64_t l
   std::vector<PortLoad> loads;
   for (const Placed& p : copy) loads.push_back({&p.stencil, word_offsets(p.stencil), p.base});
   // What the ports deliver in time at one shift they mostly deliver at later ones.
-  for (int64_t skip; shift <= limit && (skip = state_.ports.wait_again(loads, shift)) > 0;) shift += skip;
+  const int64_t first = loads.empty() ? 0 : first_effect(copy);
+  for (int64_t skip; shift <= limit && (skip = state_.ports.wait_again(loads, shift)) > 0;) {
+    if (first + shift > state_.ports.full_from()) return -1;
+    shift += skip;
+  }
   size_t start = 0;  // with what collided last
   while (shift <= limit) {
     journal.clear();
