@@ -129,7 +129,10 @@ std::vector<Bound> lower_bounds(const QuantizedGraph& graph, const Target& targe
 
   std::vector<Bound> bounds;
   const uint64_t tape = input_bytes + (streams ? traffic.weight_bytes + traffic.scale_bytes : 0);
-  bounds.push_back({"tape", over(tape, target.tape_bytes_per_cycle)});
+  // A launch starts with full FIFOs.
+  const uint64_t filled = std::min(tape, static_cast<uint64_t>(target.tape_fifo_vectors) *
+                                             static_cast<uint64_t>(target.lanes));
+  bounds.push_back({"tape", over(tape - filled, target.tape_bytes_per_cycle)});
   if (target.kv == KvResidence::Port) {
     bounds.push_back({"kv", over(kv_bytes, target.kv_bytes_per_cycle)});
   }
@@ -137,7 +140,7 @@ std::vector<Bound> lower_bounds(const QuantizedGraph& graph, const Target& targe
                                          target.instruction_bytes_per_cycle)});
   if (target.memory_bytes_per_cycle > 0) {
     const uint64_t kv = target.kv == KvResidence::Port ? kv_bytes : 0;
-    bounds.push_back({"memory", over(tape + kv + instruction_words * kInstructionWordBytes,
+    bounds.push_back({"memory", over(tape - filled + kv + instruction_words * kInstructionWordBytes,
                                      target.memory_bytes_per_cycle)});
   }
   const uint64_t units = target.mxm_positions.size();

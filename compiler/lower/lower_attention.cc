@@ -258,15 +258,11 @@ Lowering::Softmax Lowering::lower_scores(const Heads& h, const Cache& cache, con
   return softmax;
 }
 
-void Lowering::lower_softmax(const Heads& h, const Cache& cache, Softmax& softmax, int head) {
+// exp2(score - maximum), times the scale of the value.
+void Lowering::lower_weights(const Heads& h, const Cache& cache, Softmax& softmax, int head) {
   const int rows = h.group * tokens_, side = side_of_head(head), chain = chain_of(side);
   const std::string name = h.name + "[" + std::to_string(head) + "]";
-  const uint32_t c127 = static_cast<uint32_t>(constant(1.0f / 127.0f));
   softmax.weights = add_array(name + ".weights", head_place(head, {1, 0}), 4, rows * h.blocks);
-  softmax.codes = add_array(name + ".weight_codes", head_codes_place(head, {0, 1, 2}), 1,
-                            rows * h.blocks);
-  softmax.scales = add_array(name + ".weight_scales", head_place(head, {1, 1}), 4,
-                             rows * h.blocks);
   const ArrayId sum = add_array(name + ".sum", head_place(head, {3, 1}), 4, rows);
   softmax.reciprocal = add_array(name + ".reciprocal", head_place(head, {3, 0}), 4, rows);
   const AccumulatorGroup group = new_group(rows);
@@ -314,12 +310,20 @@ void Lowering::lower_softmax(const Heads& h, const Cache& cache, Softmax& softma
   invert.pass.out_format = VxmOutFormat::F32;
   invert.writes = {to(softmax.reciprocal, 0, {1, 0, 0})};
   emit(invert);
+}
 
+void Lowering::lower_weight_codes(const Heads& h, Softmax& softmax, int head) {
+  const int rows = h.group * tokens_, chain = chain_of(side_of_head(head));
+  const std::string name = h.name + "[" + std::to_string(head) + "]";
+  softmax.codes = add_array(name + ".weight_codes", head_codes_place(head, {0, 1, 2}), 1,
+                            rows * h.blocks);
+  softmax.scales = add_array(name + ".weight_scales", head_place(head, {1, 1}), 4,
+                             rows * h.blocks);
   VxmOperation codes = absmax_of(from(softmax.weights, 0, {1, rows, 0}), {{rows, h.blocks, 1}});
   codes.name = name + ".weight_codes";
   codes.chain = chain;
   codes.pass.root = VxmRoot::Reciprocal;
-  codes.pass.k1 = c127;
+  codes.pass.k1 = static_cast<uint32_t>(constant(1.0f / 127.0f));
   codes.pass.combine = VxmCombine::R;
   codes.pass.out_format = VxmOutFormat::I8;
   codes.writes = {to(softmax.codes, 0, {1, rows, 0})};
@@ -333,13 +337,12 @@ void Lowering::lower_softmax(const Heads& h, const Cache& cache, Softmax& softma
   emit(scales);
 }
 
-void Lowering::lower_weighted_sum(const Heads& h, const Cache& cache, const Softmax& softmax,
-                                  int head, ArrayId out) {
+void Lowering::lower_weighted_sum(const Heads& h, const Cache& cache, Softmax& softmax, int head) {
   const int rows = h.group * tokens_, side = side_of_head(head), chain = chain_of(side);
   const int positions = cache_stays_ ? graph_.model.context : shape_.context;
   const int per_word = std::min(4, target_.mxm_load_streams);  // rows
   const std::string name = h.name + "[" + std::to_string(head) + "]";
-  const ArrayId sums = add_array(name + ".sums", head_place(head, {0, 0}), 4, rows * h.vectors);
+  softmax.sums = add_array(name + ".sums", head_place(head, {0, 0}), 4, rows * h.vectors);
   for (int j = 0; j < h.vectors; ++j) {
     MatmulOperation op;
     op.name = name + ".sums";
@@ -366,15 +369,19 @@ void Lowering::lower_weighted_sum(const Heads& h, const Cache& cache, const Soft
     sum.group = new_group(rows);
     sum.accumulator_step = {1, 0, 0};
     sum.closes_group = true;
-    sum.writes = {to(sums, j * rows, {1, 0, 0})};
+    sum.writes = {to(softmax.sums, j * rows, {1, 0, 0})};
     op.consumers = {sum};
     emit(op);
   }
+}
+
+void Lowering::lower_attention_out(const Heads& h, const Softmax& softmax, int head, ArrayId out) {
+  const int rows = h.group * tokens_, chain = chain_of(side_of_head(head));
   VxmOperation normalize;
-  normalize.name = name + ".out";
+  normalize.name = h.name + "[" + std::to_string(head) + "].out";
   normalize.chain = chain;
   normalize.nest.count = {tokens_, h.group, h.vectors};
-  normalize.x = from(sums, 0, {1, tokens_, rows});
+  normalize.x = from(softmax.sums, 0, {1, tokens_, rows});
   normalize.y = from(softmax.reciprocal, 0, {1, tokens_, 0});
   normalize.pass.mul1 = VxmOperand::Y;
   normalize.pass.out_format = VxmOutFormat::F32;
@@ -414,17 +421,23 @@ void Lowering::lower(const QNode& node, const QAttention& op) {
   // tokens fill the units by themselves, and two heads' scores are as much as memory should hold.
   const int ahead = tokens_ == 1 ? op.kv_heads : 1;
   std::vector<Softmax> softmax(op.kv_heads);
-  for (int step = 0; step < op.kv_heads + 2 * ahead; step += ahead) {
-    for (int head = step; head < std::min(step + ahead, op.kv_heads); ++head) {
+  const auto for_heads = [&](int first, auto&& step) {
+    for (int head = std::max(0, first); head < std::min(first + ahead, op.kv_heads); ++head) {
+      step(head);
+    }
+  };
+  for (int first = 0; first < op.kv_heads + 2 * ahead; first += ahead) {
+    for_heads(first, [&](int head) {
       softmax[head] = lower_scores(h, caches[head], query, head);
-    }
-    for (int head = std::max(0, step - ahead); head < std::min(step, op.kv_heads); ++head) {
-      lower_softmax(h, caches[head], softmax[head], head);
-    }
-    for (int head = std::max(0, step - 2 * ahead); head < std::min(step - ahead, op.kv_heads);
-         ++head) {
-      lower_weighted_sum(h, caches[head], softmax[head], head, out);
-    }
+    });
+    for_heads(first - ahead, [&](int head) { lower_weights(h, caches[head], softmax[head], head); });
+    for_heads(first - ahead, [&](int head) { lower_weight_codes(h, softmax[head], head); });
+    for_heads(first - 2 * ahead, [&](int head) {
+      lower_weighted_sum(h, caches[head], softmax[head], head);
+    });
+    for_heads(first - 2 * ahead, [&](int head) {
+      lower_attention_out(h, softmax[head], head, out);
+    });
   }
 }
 

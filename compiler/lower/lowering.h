@@ -183,12 +183,14 @@ class Lowering {
   Query declare_query(const Heads& h);
   void quantize_queries(const Heads& h, ArrayId queries, const Query& query, int kv, int chain);
   struct Softmax {
-    ArrayId scores = -1, maximum = -1, weights = -1, codes = -1, scales = -1, reciprocal = -1;
+    ArrayId scores = -1, maximum = -1, weights = -1, codes = -1, scales = -1, reciprocal = -1,
+            sums = -1;
   };
   Softmax lower_scores(const Heads& h, const Cache& cache, const Query& query, int head);
-  void lower_softmax(const Heads& h, const Cache& cache, Softmax& softmax, int head);
-  void lower_weighted_sum(const Heads& h, const Cache& cache, const Softmax& softmax, int head,
-                          ArrayId out);
+  void lower_weights(const Heads& h, const Cache& cache, Softmax& softmax, int head);
+  void lower_weight_codes(const Heads& h, Softmax& softmax, int head);
+  void lower_weighted_sum(const Heads& h, const Cache& cache, Softmax& softmax, int head);
+  void lower_attention_out(const Heads& h, const Softmax& softmax, int head, ArrayId out);
   int side_of_head(int head) const { return head % static_cast<int>(sides_.size()); }
   int mxm_of_head(int head) const {
     const std::vector<int>& mxms = sides_[side_of_head(head)].mxms;
