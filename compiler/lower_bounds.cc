@@ -129,18 +129,22 @@ std::vector<Bound> lower_bounds(const QuantizedGraph& graph, const Target& targe
 
   std::vector<Bound> bounds;
   const uint64_t tape = input_bytes + (streams ? traffic.weight_bytes + traffic.scale_bytes : 0);
+  const uint64_t kv = target.kv == KvResidence::Port ? kv_bytes : 0;
+  const uint64_t words = instruction_words * kInstructionWordBytes;
   // A launch starts with full FIFOs.
-  const uint64_t filled = std::min(tape, static_cast<uint64_t>(target.tape_fifo_vectors) *
-                                             static_cast<uint64_t>(target.lanes));
-  bounds.push_back({"tape", over(tape - filled, target.tape_bytes_per_cycle)});
+  const auto lanes = static_cast<uint64_t>(target.lanes);
+  const auto beyond = [](uint64_t bytes, uint64_t fifo) { return bytes - std::min(bytes, fifo); };
+  const uint64_t tape_left = beyond(tape, static_cast<uint64_t>(target.tape_fifo_vectors) * lanes);
+  const uint64_t kv_left = beyond(kv, static_cast<uint64_t>(target.kv_fifo_vectors) * lanes);
+  const uint64_t words_left = beyond(
+      words, static_cast<uint64_t>(target.instruction_fifo_words) * kInstructionWordBytes);
+  bounds.push_back({"tape", over(tape_left, target.tape_bytes_per_cycle)});
   if (target.kv == KvResidence::Port) {
-    bounds.push_back({"kv", over(kv_bytes, target.kv_bytes_per_cycle)});
+    bounds.push_back({"kv", over(kv_left, target.kv_bytes_per_cycle)});
   }
-  bounds.push_back({"instructions", over(instruction_words * kInstructionWordBytes,
-                                         target.instruction_bytes_per_cycle)});
+  bounds.push_back({"instructions", over(words_left, target.instruction_bytes_per_cycle)});
   if (target.memory_bytes_per_cycle > 0) {
-    const uint64_t kv = target.kv == KvResidence::Port ? kv_bytes : 0;
-    bounds.push_back({"memory", over(tape - filled + kv + instruction_words * kInstructionWordBytes,
+    bounds.push_back({"memory", over(tape_left + kv_left + words_left,
                                      target.memory_bytes_per_cycle)});
   }
   const uint64_t units = target.mxm_positions.size();
