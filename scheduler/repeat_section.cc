@@ -14,6 +14,7 @@ constexpr int kPeriodAttemptsMax = 32;
 constexpr int kModelsMax = 4;       // sections that are tried as models
 constexpr int64_t kPaceSlack = 256;  // a copy may be slower by this part
 constexpr int64_t kPeriodSearchCycles = int64_t{1} << 22;
+constexpr int kCollisionsMax = 1000;  // before a copy is given up
 
 bool same(const TimedNest& a, const TimedNest& b) {
   return a.count == b.count && a.period == b.period;
@@ -254,7 +255,7 @@ int64_t Placer::reserve_copy(std::vector<Placed>& copy, int64_t shift, int64_t l
     shift += skip;
   }
   size_t start = 0;  // with what collided last
-  while (shift <= limit) {
+  for (int collisions = 0; shift <= limit && collisions < kCollisionsMax; ++collisions) {
     journal.clear();
     int64_t skip = 0;
     for (size_t i = 0; i < copy.size() && skip == 0; ++i) {
