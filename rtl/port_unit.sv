@@ -90,7 +90,8 @@ module port_unit #(
   ) u_tape_recv (
     .clk_i(clk_i), .rst_ni(rst_ni), .start_i(start_i), .step_i(step_i), .grant_i(grant_i),
     .front_now_i(front_now_i), .push_i(push_i[0]), .entry_i(entry_i),
-    .total_i(totals_i[0*32 +: 32]), .ready_o(ready[0]), .filled_o(filled[0]), .holds_o(holds[0]), .moves_o(tape_moves),
+    .total_i(totals_i[0*32 +: 32]), .ready_o(ready[0]), .filled_o(filled[0]),
+    .holds_o(holds[0]), .moves_o(tape_moves),
     .front_fault_o(fault0), .in_count_i(tape_count_i), .in_data_i(tape_data_i),
     .in_space_o(tape_space_o), .beat_i(beat_i), .en_i(en_i), .out_valid_o(out_valid_o[0]),
     .out_dirs_o(out_dirs_o[0*2 +: 2]), .out_stream_o(out_stream_o[0*6 +: 6]),
@@ -104,7 +105,8 @@ module port_unit #(
   ) u_kv_recv (
     .clk_i(clk_i), .rst_ni(rst_ni), .start_i(start_i), .step_i(step_i), .grant_i(grant_i),
     .front_now_i(front_now_i), .push_i(push_i[1]), .entry_i(entry_i),
-    .total_i(totals_i[1*32 +: 32]), .ready_o(ready[1]), .filled_o(filled[1]), .holds_o(holds[1]), .moves_o(kv_in_moves),
+    .total_i(totals_i[1*32 +: 32]), .ready_o(ready[1]), .filled_o(filled[1]),
+    .holds_o(holds[1]), .moves_o(kv_in_moves),
     .front_fault_o(fault1), .in_count_i(kv_count_i), .in_data_i(kv_data_i),
     .in_space_o(kv_space_o), .beat_i(beat_i), .en_i(en_i), .out_valid_o(out_valid_o[1]),
     .out_dirs_o(out_dirs_o[1*2 +: 2]), .out_stream_o(out_stream_o[1*6 +: 6]),
@@ -118,7 +120,8 @@ module port_unit #(
   ) u_host_recv (
     .clk_i(clk_i), .rst_ni(rst_ni), .start_i(start_i), .step_i(step_i), .grant_i(grant_i),
     .front_now_i(front_now_i), .push_i(push_i[2]), .entry_i(entry_i),
-    .total_i(totals_i[2*32 +: 32]), .ready_o(ready[2]), .filled_o(filled[2]), .holds_o(holds[2]), .moves_o(),
+    .total_i(totals_i[2*32 +: 32]), .ready_o(ready[2]), .filled_o(filled[2]),
+    .holds_o(holds[2]), .moves_o(),
     .front_fault_o(fault2), .in_count_i(host_count_i), .in_data_i(host_data_i),
     .in_space_o(host_space_o), .beat_i(beat_i), .en_i(en_i), .out_valid_o(out_valid_o[2]),
     .out_dirs_o(out_dirs_o[2*2 +: 2]), .out_stream_o(out_stream_o[2*6 +: 6]),

@@ -161,7 +161,20 @@ void normalize(PlacedInstruction& p) {
   }
 }
 
-bool names_level(const AnyInstruction& instruction, int level);
+bool names_level(const AnyInstruction& instruction, int level) {
+  if (const auto* v = std::get_if<VxmInstruction>(&instruction)) {
+    return (v->first != VxmFirst::Never && static_cast<int>(v->first) - 1 == level) ||
+           (v->emit != VxmEmit::Always && static_cast<int>(v->emit) - 1 == level);
+  }
+  if (const auto* m = std::get_if<MxmMacInstruction>(&instruction)) {
+    return (level == 0 && m->swap == MxmMacSwap::Level1) ||
+           (level == 1 && (m->clear == MxmMacClear::Level2 || m->emit == MxmMacEmit::Level2));
+  }
+  if (const auto* m = std::get_if<MemInstruction>(&instruction)) {
+    return m->op == MemOp::WriteLane && level == 0;
+  }
+  return false;
+}
 
 // The outermost level moves in where the middle one is not used, so that a run can grow outside of it.
 void free_outer_level(PlacedInstruction& p) {
@@ -172,7 +185,7 @@ void free_outer_level(PlacedInstruction& p) {
   Walks walks = walks_of(p.instruction);
   for (int i = 0; i < walks.count; ++i) {
     const Walk& walk = walks.items[i];
-    if (walk.step[2] ? !walk.step[1] && *walk.step[2] != 0 : false) return;
+    if (walk.step[2] && !walk.step[1] && *walk.step[2] != 0) return;
   }
   for (int i = 0; i < walks.count; ++i) {
     const Walk& walk = walks.items[i];
@@ -247,21 +260,6 @@ int growth_level(const PlacedInstruction& p) {
   if (p.count[2] > 1) return 3;
   if (p.count[1] > 1) return 2;
   return p.count[0] > 1 ? 1 : 0;
-}
-
-bool names_level(const AnyInstruction& instruction, int level) {
-  if (const auto* v = std::get_if<VxmInstruction>(&instruction)) {
-    return (v->first != VxmFirst::Never && static_cast<int>(v->first) - 1 == level) ||
-           (v->emit != VxmEmit::Always && static_cast<int>(v->emit) - 1 == level);
-  }
-  if (const auto* m = std::get_if<MxmMacInstruction>(&instruction)) {
-    return (level == 0 && m->swap == MxmMacSwap::Level1) ||
-           (level == 1 && (m->clear == MxmMacClear::Level2 || m->emit == MxmMacEmit::Level2));
-  }
-  if (const auto* m = std::get_if<MemInstruction>(&instruction)) {
-    return m->op == MemOp::WriteLane && level == 0;
-  }
-  return false;
 }
 
 // Lets `next` continue `run` as further iterations of `level`, if it does.

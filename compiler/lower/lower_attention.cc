@@ -130,15 +130,7 @@ void Lowering::quantize_queries(const Heads& h, ArrayId queries, const Query& qu
                                      {{tokens_, h.vectors, 1}});
     largest.name = h.name + ".query_max";
     largest.chain = chain;
-    largest.pass.acc_source = VxmAccSource::R;
-    largest.pass.acc_op = VxmAccOp::Max;
-    largest.pass.first = VxmFirst::Level2;
-    largest.pass.emit = VxmEmit::Level2;
-    largest.pass.out_format = VxmOutFormat::F32;
-    largest.pass.out_source = VxmOutSource::W;
-    largest.group = new_group(tokens_);
-    largest.accumulator_step = {1, 0, 0};
-    largest.closes_group = true;
+    keep_largest(largest);
     largest.writes = {to(query.maxima, head * tokens_, {1, 0, 0})};
     emit(largest);
   }

@@ -200,15 +200,7 @@ void Lowering::append_row(const Heads& h, ArrayId source, int head,
     const ArrayId inverse = add_value(name + ".inverse", state({1, 1}), 1);
     VxmOperation largest = codes;
     largest.name = name + ".absmax";
-    largest.pass.acc_source = VxmAccSource::R;
-    largest.pass.acc_op = VxmAccOp::Max;
-    largest.pass.first = VxmFirst::Level2;
-    largest.pass.emit = VxmEmit::Level2;
-    largest.pass.out_format = VxmOutFormat::F32;
-    largest.pass.out_source = VxmOutSource::W;
-    largest.group = new_group(tokens_);
-    largest.accumulator_step = {1, 0, 0};
-    largest.closes_group = true;
+    keep_largest(largest);
     largest.writes = {to(maxima, 0, {1, 0, 0})};
     emit(largest);
     VxmOperation invert;

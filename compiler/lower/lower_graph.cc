@@ -112,6 +112,19 @@ void Lowering::receive_rotary() {
   emit(copy);
 }
 
+// The tree's results of each token, the largest over level 2.
+void Lowering::keep_largest(VxmOperation& op) {
+  op.pass.acc_source = VxmAccSource::R;
+  op.pass.acc_op = VxmAccOp::Max;
+  op.pass.first = VxmFirst::Level2;
+  op.pass.emit = VxmEmit::Level2;
+  op.pass.out_format = VxmOutFormat::F32;
+  op.pass.out_source = VxmOutSource::W;
+  op.group = new_group(tokens_);
+  op.accumulator_step = {1, 0, 0};
+  op.closes_group = true;
+}
+
 // maxima[group][token] = largest |x * gain| of each activation group of the piece.
 void Lowering::lower_maxima(const Quantization& q, const GroupPiece& piece) {
   VxmOperation op;
@@ -119,19 +132,12 @@ void Lowering::lower_maxima(const Quantization& q, const GroupPiece& piece) {
   op.chain = piece.chain;
   op.nest.count = {tokens_, piece.size, piece.groups};
   op.x = from(q.x, piece.vector * tokens_, {1, tokens_, piece.size * tokens_});
-  op.pass = output(VxmOutFormat::F32, VxmOutSource::W);
   if (q.gain >= 0) {
     op.y = from(q.gain, piece.vector, {0, 1, piece.size});
     op.pass.mul1 = VxmOperand::Y;
   }
   op.pass.tree = VxmTree::Absmax;
-  op.pass.acc_source = VxmAccSource::R;
-  op.pass.acc_op = VxmAccOp::Max;
-  op.pass.first = VxmFirst::Level2;
-  op.pass.emit = VxmEmit::Level2;
-  op.group = new_group(tokens_);
-  op.accumulator_step = {1, 0, 0};
-  op.closes_group = true;
+  keep_largest(op);
   op.writes = {to(q.maxima, piece.group * tokens_, {1, 0, tokens_})};
   emit(op);
 }

@@ -58,6 +58,7 @@ class Lowering {
   void begin_staged_section(const QNode& node);
   const QNode* next_attention(const QNode& node) const;
   AccumulatorGroup new_group(int size);
+  void keep_largest(VxmOperation& op);
   static Operand from(ArrayId array, int index, std::array<int, 3> step,
                       VxmFormat format = VxmFormat::F32);
   static ArrayRef to(ArrayId array, int index, std::array<int, 3> step);

@@ -14,37 +14,11 @@
 #include "host/tokenizer/gguf_vocabulary.h"
 #include "host/tokenizer/tokenizer.h"
 #include "host/tokenizer/unicode.h"
+#include "tests/fuzz/fuzz_cases.h"
 #include "tests/support/shared_files.h"
 
 namespace pianola {
 namespace {
-
-constexpr double kCaseSecondsMax = 30;  // of processor time, under sanitizers
-constexpr long kPeakMegabytesMax = 3000;
-
-int case_count() {
-  const char* is_long = std::getenv("PIANOLA_LONG");
-  return is_long != nullptr && std::string(is_long) == "1" ? 1'000'000 : 10'000;
-}
-
-class Random {
- public:
-  explicit Random(std::uint64_t seed) : state_(seed * 0x9E3779B97F4A7C15u + 1) {}
-  std::uint64_t next() {
-    state_ += 0x9E3779B97F4A7C15u;
-    std::uint64_t z = (state_ ^ (state_ >> 30)) * 0xBF58476D1CE4E5B9u;
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
-    return z ^ (z >> 31);
-  }
-  std::size_t below(std::size_t limit) { return limit == 0 ? 0 : next() % limit; }
-  template <typename T>
-  const T& pick(const std::vector<T>& values) {
-    return values[below(values.size())];
-  }
-
- private:
-  std::uint64_t state_;
-};
 
 const std::vector<std::string> kFragments = {"0",
                                              "-1",
@@ -82,7 +56,7 @@ const std::vector<std::string> kFragments = {"0",
                                              "\x1A\xFF\xFF\x03",
                                              "\x80\x80\x80\x80"};
 
-void mutate_once(Random& random, std::string& bytes) {
+void mutate_once(FuzzRandom& random, std::string& bytes) {
   const std::size_t at = random.below(bytes.size() + 1);
   switch (random.below(7)) {
     case 0:
@@ -112,13 +86,13 @@ void mutate_once(Random& random, std::string& bytes) {
   }
 }
 
-std::string mutate(Random& random, std::string bytes) {
+std::string mutate(FuzzRandom& random, std::string bytes) {
   for (std::size_t count = 1 + random.below(4); count > 0; --count) mutate_once(random, bytes);
   return bytes;
 }
 
 // Changes one value of a JSON text, which stays JSON.
-std::string mutate_value(Random& random, const std::string& file) {
+std::string mutate_value(FuzzRandom& random, const std::string& file) {
   static const std::vector<nlohmann::json> kValues = {nullptr,
                                                       true,
                                                       0,
@@ -178,7 +152,7 @@ std::string mutate_value(Random& random, const std::string& file) {
   }
 }
 
-std::string make_text(Random& random) {
+std::string make_text(FuzzRandom& random) {
   static const std::vector<std::string> kPieces = {
       "a",      "b",      " ",      "  ",         "\n",           "\r",
       "\t",     "'s",     "'",      "aa",         "the",          "1",
@@ -208,32 +182,6 @@ std::string make_text(Random& random) {
   }
 }
 
-double seconds_since(std::clock_t begin) {
-  return static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC;
-}
-
-void expect_bounded(double seconds) {
-  EXPECT_LT(seconds, kCaseSecondsMax);
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  EXPECT_LT(usage.ru_maxrss / 1024, kPeakMegabytesMax);
-}
-
-// Runs the cases; each has its own seed, so that a failing one can be run alone.
-void run_cases(int count, const std::function<void(Random&)>& run) {
-  double slowest = 0;
-  for (int i = 0; i < count && !testing::Test::HasFailure(); ++i) {
-    SCOPED_TRACE("case " + std::to_string(i));
-    const std::clock_t begin = std::clock();
-    Random random(static_cast<std::uint64_t>(i));
-    run(random);
-    const double took = seconds_since(begin);
-    slowest = std::max(slowest, took);
-    expect_bounded(took);
-  }
-  std::printf("%d cases, the slowest %.3f s\n", count, slowest);
-}
-
 void use(const Tokenizer& tokenizer, const std::string& text, bool parse_special) {
   const auto ids = tokenizer.encode(text, {.add_bos = true, .parse_special = parse_special});
   if (!ids.ok()) {
@@ -251,7 +199,7 @@ void use(const Tokenizer& tokenizer, const std::string& text, bool parse_special
 }
 
 // Whether it was accepted.
-bool use_if_ok(Random& random, const Result<Tokenizer>& tokenizer) {
+bool use_if_ok(FuzzRandom& random, const Result<Tokenizer>& tokenizer) {
   if (!tokenizer.ok()) {
     EXPECT_FALSE(tokenizer.error().message.empty());
     return false;
@@ -314,7 +262,7 @@ const std::vector<std::string>& json_files() {
   return kFiles;
 }
 
-nlohmann::json make_steps(Random& random, const char* key,
+nlohmann::json make_steps(FuzzRandom& random, const char* key,
                           const std::vector<nlohmann::json>& palette) {
   nlohmann::json steps = nlohmann::json::array();
   for (std::size_t count = random.below(5); count > 0; --count)
@@ -323,7 +271,7 @@ nlohmann::json make_steps(Random& random, const char* key,
 }
 
 // A sound file with random steps.
-std::string make_json(Random& random) {
+std::string make_json(FuzzRandom& random) {
   using nlohmann::json;
   static const std::vector<std::string> kPatterns = {
       "a", "a*", "\\s+(?!\\S)|\\s+", "(a|aa)+$", "(?<=a)b|", "\\X", "^", "[^\\p{L}]+", "\\b"};
@@ -389,7 +337,7 @@ std::string flag(int number, std::size_t value) {
   return varint(static_cast<std::size_t>(number) * 8) + varint(value);
 }
 
-std::string make_sentencepiece(Random& random) {
+std::string make_sentencepiece(FuzzRandom& random) {
   const auto piece = [](const std::string& text, std::size_t kind, std::uint8_t score) {
     return field(1, field(1, text) + std::string("\x15\0\0", 3) + static_cast<char>(score) +
                         "\xC0" + flag(3, kind));
@@ -413,7 +361,7 @@ std::string make_sentencepiece(Random& random) {
   return file;
 }
 
-GgufVocabulary make_gguf(Random& random) {
+GgufVocabulary make_gguf(FuzzRandom& random) {
   static const std::vector<std::string> kPre = {
       "default",   "gpt-2",  "llama-bpe", "qwen2",  "deepseek-llm", "deepseek-v3", "deepseek-coder",
       "starcoder", "falcon", "tekken",    "gpt-4o", "bloom",        "viking"};
@@ -438,7 +386,7 @@ TEST(TokenizerFuzz, MutatedJson) {
     ASSERT_TRUE(tokenizer.ok()) << to_string(tokenizer.error());
   }
   int accepted = 0;
-  run_cases(case_count(), [&](Random& random) {
+  run_fuzz_cases(fuzz_case_count(), [&](FuzzRandom& random) {
     const std::string& sound = random.pick(json_files());
     const std::size_t way = random.below(3);
     const std::string file = way == 0   ? mutate(random, sound)
@@ -446,24 +394,24 @@ TEST(TokenizerFuzz, MutatedJson) {
                                         : make_json(random);
     accepted += use_if_ok(random, tokenizer_from_hf_json(bytes_of(file)));
   });
-  EXPECT_GT(accepted, case_count() / 4);
+  EXPECT_GT(accepted, fuzz_case_count() / 4);
   std::printf("%d accepted\n", accepted);
 }
 
 TEST(TokenizerFuzz, MutatedSentencePiece) {
   int accepted = 0;
-  run_cases(case_count(), [&](Random& random) {
+  run_fuzz_cases(fuzz_case_count(), [&](FuzzRandom& random) {
     std::string file = make_sentencepiece(random);
     if (random.below(4) != 0) file = mutate(random, std::move(file));
     accepted += use_if_ok(random, tokenizer_from_sentencepiece(bytes_of(file)));
   });
-  EXPECT_GT(accepted, case_count() / 10);
+  EXPECT_GT(accepted, fuzz_case_count() / 10);
   std::printf("%d accepted\n", accepted);
 }
 
 TEST(TokenizerFuzz, MutatedSerializedForm) {
   int accepted = 0;
-  run_cases(case_count(), [&](Random& random) {
+  run_fuzz_cases(fuzz_case_count(), [&](FuzzRandom& random) {
     const auto tokenizer = tokenizer_from_gguf_vocabulary(make_gguf(random));
     ASSERT_TRUE(tokenizer.ok()) << to_string(tokenizer.error());
     const std::vector<std::byte> bytes = tokenizer->serialize();
@@ -473,7 +421,7 @@ TEST(TokenizerFuzz, MutatedSerializedForm) {
     }
     accepted += use_if_ok(random, load_tokenizer(bytes_of(file)));
   });
-  EXPECT_GT(accepted, case_count() / 10);
+  EXPECT_GT(accepted, fuzz_case_count() / 10);
   std::printf("%d accepted\n", accepted);
 }
 
@@ -483,11 +431,11 @@ TEST(TokenizerFuzz, HostileTexts) {
   for (const std::string& file : json_files()) {
     tokenizers.push_back(tokenizer_from_hf_json(bytes_of(file)).value());
   }
-  Random vocabularies(1);
+  FuzzRandom vocabularies(1);
   for (int i = 0; i < 20; ++i) {
     tokenizers.push_back(tokenizer_from_gguf_vocabulary(make_gguf(vocabularies)).value());
   }
-  run_cases(case_count(), [&](Random& random) {
+  run_fuzz_cases(fuzz_case_count(), [&](FuzzRandom& random) {
     const Tokenizer& tokenizer = tokenizers[random.below(tokenizers.size())];
     const std::string text = make_text(random);
     const auto ids = tokenizer.encode(text);
@@ -501,7 +449,7 @@ TEST(TokenizerFuzz, HostileTextsComeBackFromByteLevel) {
   const std::string file = read_file(shared_path("models/nursery-llama/tokenizer.json"));
   const auto tokenizer = tokenizer_from_hf_json(bytes_of(file));
   ASSERT_TRUE(tokenizer.ok());
-  run_cases(case_count(), [&](Random& random) {
+  run_fuzz_cases(fuzz_case_count(), [&](FuzzRandom& random) {
     const std::string text = make_text(random);
     const auto ids = tokenizer->encode(text, {.add_bos = true, .parse_special = false});
     ASSERT_TRUE(ids.ok()) << to_string(ids.error());
@@ -515,7 +463,7 @@ TEST(TokenizerFuzz, HostileTextsComeBackFromByteLevel) {
 
 // A few megabytes of what is worst for each split pattern.
 TEST(TokenizerFuzz, LongHostileTexts) {
-  Random random(5);
+  FuzzRandom random(5);
   for (const char* pre :
        {"default", "gpt-2", "llama-bpe", "qwen2", "deepseek-llm", "deepseek-v3", "deepseek-coder",
         "starcoder", "falcon", "tekken", "gpt-4o", "bloom", "viking"}) {
@@ -531,8 +479,7 @@ TEST(TokenizerFuzz, LongHostileTexts) {
       text += "b";
       const std::clock_t begin = std::clock();
       const auto ids = tokenizer->encode(text);
-      const double took = seconds_since(begin);
-      expect_bounded(took);
+      const double took = expect_bounded(begin);
       if (took > 1 || !ids.ok()) {
         std::printf("%s, '%s' repeated: %.1f s%s\n", pre, piece, took, ids.ok() ? "" : ", refused");
       }
