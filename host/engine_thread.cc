@@ -105,7 +105,7 @@ bool EngineThread::take_inbox() {
     auto deliver = [this, id, sink](GenerationUpdate update) {
       if (update.finish) engine_ids_.erase(id);
       update.id = id;
-      (*sink)(std::move(update));
+      outbox_.emplace_back(sink, std::move(update));
     };
     Result<std::uint64_t> added = engine_.submit(std::move(submission.options), deliver);
     if (added.ok()) {
@@ -126,10 +126,15 @@ bool EngineThread::take_inbox() {
   return !stop || engine_.waiting() + engine_.running() > 0;
 }
 
+// The load first: who has an answer finds it counted.
 void EngineThread::publish() {
-  const std::lock_guard lock(mutex_);
-  load_ = {engine_.waiting(), engine_.running(), engine_.clock_cycles(), engine_.totals()};
-  submitted_waiting_ = static_cast<int>(submitted_.size());
+  {
+    const std::lock_guard lock(mutex_);
+    load_ = {engine_.waiting(), engine_.running(), engine_.clock_cycles(), engine_.totals()};
+    submitted_waiting_ = static_cast<int>(submitted_.size());
+  }
+  for (auto& [sink, update] : outbox_) (*sink)(std::move(update));
+  outbox_.clear();
 }
 
 void EngineThread::run() {
@@ -138,6 +143,7 @@ void EngineThread::run() {
     engine_.step();
     publish();
   }
+  publish();
 }
 
 }  // namespace pianola

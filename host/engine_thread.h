@@ -14,6 +14,7 @@
 #include <optional>
 #include <thread>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "host/shared_engine.h"
@@ -45,7 +46,7 @@ class EngineThread {
     std::uint64_t clock_cycles = 0;
     SharedEngineTotals totals;
   };
-  Load load() const;  // as of the latest launch
+  Load load() const;  // as of the latest launch; counts all that a sink has been given
   // Tokens of a prompt whose rows are in a slot, as of the latest launch; waits for that to end.
   int cached_tokens(std::vector<int> prompt);
 
@@ -66,7 +67,9 @@ class EngineThread {
 
   SharedEngine engine_;
   const int waiting_max_;
-  std::unordered_map<std::uint64_t, std::uint64_t> engine_ids_;  // by id; the thread's own
+  // The thread's own:
+  std::unordered_map<std::uint64_t, std::uint64_t> engine_ids_;  // by id
+  std::vector<std::pair<std::shared_ptr<Sink>, GenerationUpdate>> outbox_;
 
   mutable std::mutex mutex_;  // of all below
   std::condition_variable wake_;

@@ -68,6 +68,26 @@ TEST_F(EngineThreadTest, ServesManyThreadsTheSameTokens) {
   EXPECT_EQ(engine.load().waiting + engine.load().running, 0);
 }
 
+// Whoever has an answer finds it in the counters, however slow the engine's thread is.
+TEST_F(EngineThreadTest, CountsAnAnswerBeforeItIsGiven) {
+  EngineThread engine(make(2), 10);
+  std::uint64_t generated = 0;
+  for (std::uint64_t i = 0; i < 5; ++i) {
+    Awaited awaited;
+    EngineThread::Load seen;
+    auto sink = [&, add = awaited.sink()](GenerationUpdate update) {
+      if (update.finish) seen = engine.load();
+      add(std::move(update));
+    };
+    must(engine.submit(numbered_request(i), sink));
+    awaited.done.get_future().get();
+    generated += awaited.answer.tokens.size();
+    EXPECT_EQ(seen.totals.requests, i + 1);
+    EXPECT_EQ(seen.totals.generated_tokens, generated);
+    EXPECT_EQ(seen.waiting + seen.running, 0);
+  }
+}
+
 TEST_F(EngineThreadTest, RefusesBeyondItsQueueAndAfterDraining) {
   std::vector<std::unique_ptr<Awaited>> awaited;
   EngineThread engine(make(1), 2);
