@@ -235,6 +235,11 @@ class Leaving(Shared):
         connection.sendall(request_bytes("POST", "/v1/completions", {**LONG, **more}))
         return connection
 
+    def until_idle(self):
+        # A request waits before it runs, so in this order none is overlooked.
+        self.until(lambda: self.server.metric("pianola_requests_waiting") == 0)
+        self.until(lambda: self.server.metric("pianola_requests_running") == 0)
+
     def test_cancels_who_leaves_and_nobody_else(self):
         body = {**LONG, "temperature": 1, "seed": 5}
         alone = self.server.post("/v1/completions", body)[1]["choices"][0]["text"]
@@ -252,8 +257,7 @@ class Leaving(Shared):
                 connection.close()
             other.join()
             self.assertEqual(results[0]["choices"][0]["text"], alone)
-            self.until(lambda: self.server.metric("pianola_requests_running") == 0)
-            self.until(lambda: self.server.metric("pianola_requests_waiting") == 0)
+            self.until_idle()
             self.assertGreater(self.server.metric("pianola_requests_cancelled_total"), cancelled)
 
     def test_cancels_within_one_launch(self):
@@ -262,7 +266,7 @@ class Leaving(Shared):
         connection = self.begin(stream=True, max_tokens=100)
         connection.recv(1000)
         connection.close()
-        self.until(lambda: self.server.metric("pianola_requests_running") == 0)
+        self.until_idle()
         launches = self.server.metric("pianola_launches_total")
         time.sleep(0.2)
         self.assertEqual(self.server.metric("pianola_launches_total"), launches)
