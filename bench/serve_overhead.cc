@@ -79,6 +79,8 @@ Status run(const char* path, int rounds) {
   model.roll = &roll;
   model.tokenizer = &tokenizer;
   model.token_bytes = tokenizer.token_bytes();
+  const TokenVocabulary vocabulary = TokenVocabulary::from_tokenizer(tokenizer);
+  model.token_vocabulary = &vocabulary;
   Service service(std::move(model), thread, {});
   TRY(const std::unique_ptr<HttpServer> server, HttpServer::listen(service, {.port = 0}));
   std::thread runner([&] { server->run(); });

@@ -138,6 +138,8 @@ Status serve(ServeOptions options) {
                            {.slots = options.slots}, draft));
   EngineThread thread(std::move(engine), options.queue);
   TRY(ServedModel model, describe(options, *loaded));
+  const TokenVocabulary vocabulary = TokenVocabulary::from_tokenizer(*loaded->input.tokenizer);
+  model.token_vocabulary = &vocabulary;
   Service service(std::move(model), thread, options.service);
   options.http.grace =
       std::chrono::milliseconds(static_cast<std::int64_t>(options.grace_seconds * 1000));

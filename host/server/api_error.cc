@@ -33,6 +33,7 @@ ApiError to_api_error(const Error& error, std::string param) {
     return {422, error.message, "deadline_ms", "deadline_cannot_be_met"};
   }
   ApiError out{400, error.message, std::move(param), {}};
+  if (error.where == "grammar") return out;  // the request's own, whatever it does not go with
   switch (error.code) {
     case ErrorCode::OutOfRange:
       if (error.where == "max_tokens") {

@@ -36,6 +36,7 @@ class [[nodiscard]] ApiResult {
   ApiResult(ApiError error) : state_(std::in_place_index<1>, std::move(error)) {}
   bool ok() const { return state_.index() == 0; }
   T& value() { return std::get<0>(state_); }
+  const T& value() const { return std::get<0>(state_); }
   const ApiError& error() const { return std::get<1>(state_); }
 
  private:

@@ -32,7 +32,9 @@ HttpRequest take_request(http::request<http::string_body>&& message) {
   HttpRequest request;
   request.method = std::string(message.method_string());
   const std::string target(message.target());
-  request.path = target.substr(0, target.find('?'));
+  const std::size_t mark = target.find('?');
+  request.path = target.substr(0, mark);
+  if (mark != std::string::npos) request.query = target.substr(mark + 1);
   request.authorization = field(message, http::field::authorization);
   request.origin = field(message, http::field::origin);
   request.host = field(message, http::field::host);
@@ -86,7 +88,7 @@ asio::awaitable<void> Connection::serve() {
     head_ = parser.get().method() == http::verb::head;
     const HttpRequest request = take_request(parser.release());
     Service::Answer result = HttpResponse{};
-    if (request.path == "/v1/quote") {  // may have to wait for a launch
+    if (Service::is_slow(request)) {
       const auto ask = [this, &request]() -> asio::awaitable<Service::Answer> {
         co_return service_->handle(request);
       };

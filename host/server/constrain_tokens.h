@@ -1,18 +1,15 @@
-// response_format and grammar, as a constraint on the tokens of one generation.
+// response_format and grammar of a request, as the grammar that its text is held to.
 #pragma once
 
-#include <memory>
+#include <optional>
 
+#include "host/grammar/grammar.h"
 #include "host/server/api_error.h"
 #include "host/server/completion_request.h"
-#include "host/token_constraint.h"
 
 namespace pianola {
 
-struct ServedModel;
-
 // Null: any text. Never fails open: what cannot be kept to is an error.
-ApiResult<std::unique_ptr<TokenConstraint>> make_constraint(const CompletionRequest& request,
-                                                            const ServedModel& model);
+ApiResult<std::optional<Grammar>> grammar_of(const CompletionRequest& request);
 
 }  // namespace pianola

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdio>
 
+#include "host/grammar/grammar_constraint.h"
 #include "host/server/constrain_tokens.h"
 
 namespace pianola {
@@ -56,6 +57,8 @@ ApiResult<std::vector<GenerationOptions>> prepare_generations(const CompletionRe
   const char* param = request.chat ? "messages" : "prompt";
   ApiResult<std::vector<std::vector<int>>> prompts = encode_prompts(request, model);
   if (!prompts.ok()) return prompts.error();
+  const ApiResult<std::optional<Grammar>> grammar = grammar_of(request);
+  if (!grammar.ok()) return grammar.error();
   std::vector<GenerationOptions> out;
   for (const std::vector<int>& prompt : prompts.value()) {
     const int room = facts.context + 1 -
@@ -79,9 +82,10 @@ ApiResult<std::vector<GenerationOptions>> prepare_generations(const CompletionRe
         options.deadline_cycles = static_cast<std::uint64_t>(
             std::floor(*request.deadline_ms * model.roll->target.clock_mhz * 1000));
       }
-      ApiResult<std::unique_ptr<TokenConstraint>> constraint = make_constraint(request, model);
-      if (!constraint.ok()) return constraint.error();
-      options.constraint = std::move(constraint.value());
+      if (grammar.value()) {
+        options.constraint =
+            std::make_unique<GrammarConstraint>(*grammar.value(), *model.token_vocabulary);
+      }
       const Status checked = check_generation(options, facts.vocabulary, facts.context);
       if (!checked.ok()) {
         // The sampler names the option at fault first.

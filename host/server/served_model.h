@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "host/generation.h"
+#include "host/grammar/token_vocabulary.h"
 #include "host/server/api_error.h"
 #include "host/server/chat_prompt.h"
 #include "host/server/completion_request.h"
@@ -18,7 +19,8 @@ struct ServedModel {
   std::string id;
   const Roll* roll = nullptr;
   const Tokenizer* tokenizer = nullptr;
-  std::vector<std::string> token_bytes{};  // [vocabulary], what each adds to a text
+  std::vector<std::string> token_bytes{};             // [vocabulary], what each adds to a text
+  const TokenVocabulary* token_vocabulary = nullptr;  // the same, for grammars
   ChatPrompt chat;
   std::string executor;      // that plays the roll
   std::string fingerprint;   // of the roll

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <random>
 
+#include "host/page/page_files.h"
 #include "host/server/body_fields.h"
 #include "host/shared_engine.h"
 
@@ -55,7 +56,10 @@ bool equal_in_constant_time(std::string_view a, std::string_view b) {
 }
 
 Service::Service(ServedModel model, EngineThread& engine, ServiceOptions options)
-    : model_(std::move(model)), engine_(&engine), options_(std::move(options)) {
+    : model_(std::move(model)),
+      engine_(&engine),
+      options_(std::move(options)),
+      report_(*model_.roll, model_.id, model_.executor) {
   std::random_device device;
   next_id_ = std::uint64_t{device()} << 32 | device();
 }
@@ -65,7 +69,7 @@ std::string Service::route_of(const HttpRequest& request) {
   for (const Route& route : kRoutes) {
     if (route.path == request.path) return std::string(route.path);
   }
-  return "other";
+  return find_page_file(request.path) != nullptr ? "page" : "other";
 }
 
 HttpResponse Service::error_response(const ApiError& error) const {
@@ -113,9 +117,11 @@ std::optional<ApiError> Service::check_access(const HttpRequest& request) const 
                     "origin_not_allowed"};
   }
   const std::string route = route_of(request);
-  const bool open = std::any_of(kRoutes.begin(), kRoutes.end(), [&](const Route& r) {
-    return r.open && r.path == route && r.method == request.method;
-  });
+  const bool is_get = request.method == "GET" || request.method == "HEAD";
+  const bool open = (is_get && find_page_file(request.path) != nullptr) ||
+                    std::any_of(kRoutes.begin(), kRoutes.end(), [&](const Route& r) {
+                      return r.open && r.path == route && is_get;
+                    });
   if (options_.api_keys.empty() || open) return std::nullopt;
   constexpr std::string_view kScheme = "bearer ";
   std::string scheme = request.authorization.substr(0, kScheme.size());
@@ -156,6 +162,16 @@ Service::Answer Service::get(const HttpRequest& request) {
   }
   if (request.path == "/v1/models") {
     return json_response({{"object", "list"}, {"data", OrderedJson::array({describe_model()})}});
+  }
+  if (request.path == "/pianola/machine") return json_response(report_.machine());
+  if (request.path == "/pianola/timeline") return timeline(request);
+  if (const PageFile* file = find_page_file(request.path)) {
+    return HttpResponse{200,
+                        std::string(file->content_type),
+                        std::string(file->content),
+                        {{"Content-Security-Policy", std::string(kPageSecurityPolicy)},
+                         {"Referrer-Policy", "no-referrer"},
+                         {"Cache-Control", "no-cache"}}};
   }
   constexpr std::string_view kOneModel = "/v1/models/";
   if (request.path.starts_with(kOneModel)) {
@@ -290,6 +306,19 @@ HttpResponse Service::apply_template(const HttpRequest& http) {
   ApiResult<std::string> text = model_.chat.text(request.value());
   if (!text.ok()) return error_response(text.error());
   return json_response({{"prompt", text.value()}});
+}
+
+// What the units do in a part of an entry's schedule.
+HttpResponse Service::timeline(const HttpRequest& http) {
+  Result<TimelineQuery> query = parse_timeline_query(http.query);
+  if (!query.ok()) return error_response(to_api_error(query.error()));
+  Result<OrderedJson> timeline = report_.timeline(*query);
+  if (!timeline.ok()) return error_response(to_api_error(timeline.error()));
+  return json_response(*timeline);
+}
+
+bool Service::is_slow(const HttpRequest& request) {
+  return request.path == "/v1/quote" || request.path == "/pianola/timeline";
 }
 
 HttpResponse Service::health() const {

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "host/engine_thread.h"
+#include "host/page/machine_report.h"
 #include "host/server/api_error.h"
 #include "host/server/completion_job.h"
 #include "host/server/metrics.h"
@@ -25,6 +26,7 @@ namespace pianola {
 struct HttpRequest {
   std::string method;
   std::string path;           // without the query
+  std::string query;          // what follows the question mark
   std::string authorization;  // header fields; empty: absent
   std::string origin;
   std::string host;
@@ -64,6 +66,10 @@ class Service {
   // The name under which a path is counted.
   static std::string route_of(const HttpRequest& request);
 
+  // True if the answer can take long, or has to wait for the engine; such requests may be handled
+  // in any thread.
+  static bool is_slow(const HttpRequest& request);
+
   EngineThread& engine() { return *engine_; }
   Metrics& metrics() { return metrics_; }
   const ServedModel& model() const { return model_; }
@@ -81,11 +87,13 @@ class Service {
   HttpResponse detokenize(const HttpRequest& request);
   HttpResponse apply_template(const HttpRequest& request);
   HttpResponse health() const;
+  HttpResponse timeline(const HttpRequest& request);
   OrderedJson describe_model() const;
 
   ServedModel model_;
   EngineThread* engine_;
   ServiceOptions options_;
+  MachineReport report_;
   Metrics metrics_;
   std::uint64_t next_id_;
   bool draining_ = false;

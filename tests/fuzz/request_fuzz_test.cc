@@ -89,6 +89,8 @@ TEST(RequestFuzz, MutatedBodiesAreTakenOrRefused) {
   model.roll = &roll;
   model.tokenizer = &*tokenizer;
   model.token_bytes = tokenizer->token_bytes();
+  const TokenVocabulary vocabulary = TokenVocabulary::from_tokenizer(*tokenizer);
+  model.token_vocabulary = &vocabulary;
   Result<ChatPrompt> chat = ChatPrompt::create(
       "{% for m in messages %}{{ m.role }}: {{ m.content }}{{ m.tool_calls | tojson }}\n{% endfor "
       "%}"

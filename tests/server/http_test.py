@@ -213,6 +213,14 @@ class Protocol(Shared):
         self.assertEqual(self.server.post("/apply-template", {"messages": messages})[1],
                          {"prompt": "a\nb"})
 
+    def test_shows_the_machine(self):
+        machine = json.loads(self.server.request("GET", "/pianola/machine")[2])
+        self.assertEqual((machine["target"], machine["executor"]), ("sim16", "emulator"))
+        status, _, body = self.server.request("GET", "/pianola/timeline?entry=decode%40128&bins=16")
+        self.assertEqual((status, json.loads(body)["entry"]), (200, "decode@128"))
+        self.refused(404, self.server.request("GET", "/pianola/timeline?entry=none"), "/pianola/machine")
+        self.refused(400, self.server.request("GET", "/pianola/timeline?what=1"))
+
     def test_says_what_it_lacks(self):
         chat = {"messages": [{"role": "user", "content": "a"}]}
         tools = [{"type": "function", "function": {"name": "f", "parameters": {}}}]
@@ -307,7 +315,11 @@ class Settings(unittest.TestCase):
         with serve("--api-key", "one", "--api-key", "two") as server:
             for path in ("/health", "/v1/models", "/v1/models/nursery-llama"):
                 self.assertEqual(server.request("GET", path)[0], 200)
-            self.assertEqual(server.request("GET", "/metrics")[0], 401)
+            status, fields, page = server.request("GET", "/")
+            self.assertEqual((status, fields["content-type"].split(";")[0]), (200, "text/html"))
+            self.assertIn("default-src 'none'", fields["content-security-policy"])
+            for path in ("/metrics", "/pianola/machine"):
+                self.assertEqual(server.request("GET", path)[0], 401)
             for field in ((), ("Authorization: Bearer three",), ("Authorization: Bearer ",),
                           ("Authorization: Basic one",), ("Authorization: Bearer onetwo",)):
                 status, answer = server.post("/v1/completions", TEXT, field)

@@ -161,6 +161,31 @@ test("obeys a bias", async () => {
   assert.notEqual(without.choices[0].logprobs.content[0].token, free);
 });
 
+test("keeps to JSON, schemas and grammars", { skip: !long }, async () => {
+  const schema = { type: "object", properties: { name: { type: "string", maxLength: 12 }, age: { type: "integer", minimum: 0, maximum: 99 },
+    kind: { enum: ["cat", "dog"] } }, required: ["name", "age", "kind"], additionalProperties: false };
+  for (const seed of [1, 2, 3]) {
+    const answer = await chat({ temperature: 1, seed, max_tokens: 100,
+      response_format: { type: "json_schema", json_schema: { name: "animal", schema, strict: true } } });
+    assert.equal(answer.choices[0].finish_reason, "stop");
+    const animal = JSON.parse(answer.choices[0].message.content);
+    assert.deepEqual(Object.keys(animal), ["name", "age", "kind"]);
+    assert.ok(Number.isInteger(animal.age) && animal.age < 100 && ["cat", "dog"].includes(animal.kind));
+  }
+  const yes = await chat({ temperature: 2, seed: 5, grammar: 'root ::= ("yes" | "no") "!"' });
+  assert.match(yes.choices[0].message.content, /^(yes|no)!$/);
+  const streamed = await collect(await chat({ temperature: 2, seed: 5, grammar: 'root ::= ("yes" | "no") "!"', stream: true }));
+  assert.equal(streamed.map((chunk) => chunk.choices[0]?.delta.content ?? "").join(""), yes.choices[0].message.content);
+  const object = await chat({ response_format: { type: "json_object" }, max_tokens: 60 });
+  assert.match(object.choices[0].message.content, /^\{/);
+  if (object.choices[0].finish_reason === "stop") JSON.parse(object.choices[0].message.content);
+  for (const wrong of [{ grammar: "root ::= (" }, { response_format: { type: "xml" } }, { response_format: { type: "text", strict: true } },
+    { grammar: 'root ::= "a"', response_format: { type: "json_object" } }, { grammar: 'root ::= "a"', ignore_eos: true },
+    { response_format: { type: "json_schema", json_schema: { name: "x", schema: { type: "object", not: {} } } } }]) {
+    await assert.rejects(chat(wrong), OpenAI.BadRequestError);
+  }
+});
+
 test("refuses what is wrong before a stream begins", async () => {
   const refused = async (extra, param, code) => {
     for (const stream of [false, true]) {
