@@ -148,13 +148,20 @@ void Lifter::install_tile(LiftedMxm& mxm, const QueueInfo& info) {
     const auto distance = [&](uint32_t row) {
       return static_cast<int64_t>(mxm.shadow[row * per_byte].from - first.from);
     };
-    tile.source = {at(0), spread < rows ? distance(spread) : 0, spread,
-                   spread > 1 ? distance(1) : 0, first.format, first.orientation};
-    tile.regular = tile.constant = true;
-    for (uint32_t r = 0; r < rows; ++r) {
-      tile.regular = tile.regular && tile.source.row(r) == at(r);
-      tile.constant = tile.constant && is_constant(at(r));
+    const int64_t stride = spread < rows ? distance(spread) : 0;
+    bool repeats = true;
+    for (uint32_t r = spread; r < rows; ++r) {
+      repeats = repeats && distance(r) == distance(r - spread) + stride;
     }
+    if (!repeats || (spread > 1 && memory_.packed == nullptr)) continue;
+    tile.source = {at(0), stride, spread, nullptr, first.format, first.orientation};
+    if (spread > 1) {
+      std::vector<int64_t> turns;
+      for (uint32_t r = 0; r < spread; ++r) turns.push_back(distance(r));
+      tile.source.turns = memory_.packed->turns(turns);
+    }
+    tile.regular = tile.constant = true;
+    for (uint32_t r = 0; r < rows; ++r) tile.constant = tile.constant && is_constant(at(r));
   }
   tile.constant = tile.constant && tile.regular;
   if (!tile.regular) {

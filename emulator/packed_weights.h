@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <set>
 #include <span>
 #include <utility>
 #include <vector>
@@ -21,15 +22,16 @@
 
 namespace pianola {
 
-// A tile whose rows lie `stride` bytes apart, in `spread` places in turn that lie `turn` bytes apart
-// (slices of MEM); 8 / weight bits tile vectors in each row.
+// A tile whose rows lie `stride` bytes apart, in `spread` places in turn (slices of MEM) that lie `turns`
+// bytes from the first; 8 / weight bits tile vectors in each row.
 struct TileSource {
   const uint8_t* rows = nullptr;
   int64_t stride = 0;
   uint32_t spread = 1;
-  int64_t turn = 0;
+  const int64_t* turns = nullptr;  // PackedWeights::turns, so that equal ones are one; null: one place
   const uint8_t* row(uint32_t number) const {
-    const int64_t offset = number % spread * turn + number / spread * stride;
+    const int64_t turn = turns != nullptr ? turns[number % spread] : 0;
+    const int64_t offset = turn + number / spread * stride;
     return reinterpret_cast<const uint8_t*>(reinterpret_cast<uintptr_t>(rows) +
                                             static_cast<uintptr_t>(offset));
   }
@@ -57,6 +59,10 @@ class PackedWeights {
   // The stretch of these tiles, all of one format, and scales; packs it when it is new. Null: the
   // tiles can not be packed.
   const uint8_t* stretch(std::span<const TileSource> tiles, std::span<const ScaleSource> scales);
+  // The distances of a TileSource, where they stay.
+  const int64_t* turns(const std::vector<int64_t>& distances) {
+    return turns_.insert(distances).first->data();
+  }
   size_t tile_bytes(MxmLoadFormat format) const {
     return static_cast<size_t>(lanes_) * lanes_ * weight_bits(format) / 8;
   }
@@ -89,6 +95,7 @@ class PackedWeights {
   int lanes_;
   std::span<const uint8_t> memory_;
   std::vector<bool> reads_;  // by word of the memory
+  std::set<std::vector<int64_t>> turns_;
   bool outdated_ = false;
   size_t packed_ = 0, size_ = 0, room_ = 0;
   uint8_t* next_ = nullptr;

@@ -15,7 +15,8 @@ ALLOWED = {
     "rtl": {"isa"},
     "emulator": {"isa", "rtl"},
     "host": {"isa", "formats", "emulator"},
-    "cli": {"isa", "formats", "verifier", "compiler", "reference", "emulator", "host"},
+    "bench": {"isa", "emulator", "host"},
+    "cli": {"isa", "formats", "verifier", "compiler", "reference", "emulator", "host", "bench"},
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)
 

@@ -67,7 +67,7 @@ class Bench {
     const size_t stride = lanes + 16;
     for (uint32_t i = 0; i < input.tiles; ++i) {
       const uint8_t* rows = bytes(lanes * stride);
-      tiles_.push_back({rows, static_cast<int64_t>(stride), 1, 0, c.format, c.orientation});
+      tiles_.push_back({rows, static_cast<int64_t>(stride), 1, nullptr, c.format, c.orientation});
     }
     for (uint32_t w = 0; w < input.windows; ++w) halves_.push_back({bytes(lanes), bytes(lanes)});
     product_.tiles = packed_.stretch(tiles_, halves_);
@@ -234,9 +234,11 @@ TEST(PackedWeights, PacksAgainWhatWasPackedFromMemoryThatChanged) {
   // Two slices of 40 words; the rows of a tile lie in them in turn.
   constexpr int kLanes = 16, kWords = 40;
   std::vector<uint8_t> memory(2 * kWords * kLanes), tape(2 * kLanes, 3);
-  const TileSource tile{memory.data() + 5 * kLanes, kLanes, 2, kWords * kLanes};
-  const ScaleSource scale{tape.data(), tape.data() + kLanes};
   PackedWeights packed(kLanes, memory);
+  const std::vector<int64_t> turns = {0, kWords * kLanes};
+  EXPECT_EQ(packed.turns(turns), packed.turns(turns));
+  const TileSource tile{memory.data() + 5 * kLanes, kLanes, 2, packed.turns(turns)};
+  const ScaleSource scale{tape.data(), tape.data() + kLanes};
   const uint8_t* stretch = packed.stretch(std::vector{tile}, std::vector{scale});
   EXPECT_EQ(stretch[0], 128);
   using Words = std::vector<std::pair<uint64_t, uint64_t>>;

@@ -57,8 +57,7 @@ TEST_P(FusedTest, GivesTheBitsOfTheUnfusedProgram) {
   for (int k = 0; k < count; ++k) {
     Emulator fused(kernels[k]);
     EXPECT_TRUE(same_bits(expected, play(fused))) << kernels[k]->name;
-    // Weights that lie in the tape are fused, all of them.
-    if (roll.target.weights == Residence::Mem) continue;
+    // Products with weights are fused, all of them, wherever the weights lie.
     const Program& program = *must(fused.program(static_cast<int>(roll.metadata.entries.size()) - 1));
     EXPECT_GT(products_of(fused, roll, EntryKind::Decode), 40u);
     EXPECT_GT(products_of(fused, roll, EntryKind::Prefill), 40u);
@@ -72,7 +71,8 @@ INSTANTIATE_TEST_SUITE_P(All, FusedTest,
                                          Case{"sim32", WeightQuantization::W8},
                                          Case{"sim32", WeightQuantization::W4},
                                          Case{"duo16", WeightQuantization::W8},
-                                         Case{"tsp32", WeightQuantization::W8}),
+                                         Case{"tsp32", WeightQuantization::W8},
+                                         Case{"tsp32", WeightQuantization::W4}),
                          [](const auto& info) {
                            std::ostringstream name;
                            PrintTo(info.param, &name);

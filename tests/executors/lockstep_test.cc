@@ -1,0 +1,50 @@
+// The Verilated core in lockstep with the emulator, every drive of every cycle: nursery-llama over 32
+// tokens, and layers of a real model's dimensions.
+#include <gtest/gtest.h>
+
+#include "emulator/lockstep.h"
+#include "isa/target.h"
+#include "tests/executors/play_model.h"
+#include "tests/support/make_llama.h"
+
+namespace pianola::test {
+namespace {
+
+// Plays in lockstep: a drive that differs is an error of the engine.
+void expect_lockstep(const Roll& roll, std::span<const int> prompt, int tokens) {
+  const std::unique_ptr<Device> device = make_lockstep_device({});
+  const Status loaded = device->load(roll, 1);
+  ASSERT_TRUE(loaded.ok()) << to_string(loaded.error());
+  Engine engine = must(Engine::create(roll, *device));
+  const Generation generation = generate(engine, prompt, tokens);
+  EXPECT_EQ(generation.ids.size(), static_cast<size_t>(tokens));
+  EXPECT_TRUE(cycles_as_predicted(engine, roll));
+}
+
+class LockstepTest : public testing::TestWithParam<const char*> {};
+
+TEST_P(LockstepTest, NurseryAgreesOverThirtyTwoTokens) {
+  if (model_is_missing(nursery_path())) GTEST_SKIP() << nursery_path() << " is not there";
+  const Model model = must(import_model(nursery_path()));
+  expect_lockstep(compile_verified(model.graph, GetParam()), nursery_prompt(), 32);
+}
+
+TEST_P(LockstepTest, LayersOfSmolDimensionsAgree) {
+  const LlamaShape shape{.hidden = 576, .layers = 2, .heads = 9, .kv_heads = 3, .head_dim = 64,
+                         .ffn = 1536, .vocab = 320, .seed = 11};
+  const std::filesystem::path path =
+      std::filesystem::path(testing::TempDir()) / (std::string("smol_slice_") + GetParam());
+  ASSERT_TRUE(write_llama_directory(path, shape).ok());
+  const Model model = must(import_model(path));
+  CompileOptions options;
+  options.context = 128;
+  const Roll roll = compile_verified(model.graph, GetParam(), options);
+  // A prefill, a verify of what is left of the prompt, and tokens one by one.
+  expect_lockstep(roll, random_ids(14, static_cast<int>(shape.vocab), 3), 3);
+}
+
+INSTANTIATE_TEST_SUITE_P(Targets, LockstepTest, testing::Values("sim16", "sim32", "duo16"),
+                         [](const auto& info) { return std::string(info.param); });
+
+}  // namespace
+}  // namespace pianola::test
