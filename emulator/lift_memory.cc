@@ -83,7 +83,8 @@ Place Lifter::read_known(int slice, int64_t address, Place known) {
        i = contents_.note(i).earlier) {
     notes.push_back(i);
   }
-  // More readers than the streams show.
+  if (notes.empty()) return known;  // a READ passes the vector on; those who take it are counted
+  // Which of these is read is not known yet, so neither are the readers of each.
   count_use(known);
   count_use(known);
   for (size_t i = notes.size(); i-- > 0;) {
@@ -92,7 +93,7 @@ Place Lifter::read_known(int slice, int64_t address, Place known) {
     count_use(note.written);
     known = program_->late_places.add({known, note.written, note.reg, note.value});
   }
-  if (!notes.empty()) contents_.learn(slice, address, known);
+  contents_.learn(slice, address, known);
   return known;
 }
 
@@ -106,6 +107,7 @@ void Lifter::annotate(int slice, int64_t first, int64_t last, int64_t base, uint
 void Lifter::add_stores() {
   for (const MemoryContents::Store& store : stores_) {
     uint8_t* word = memory_.slices[store.slice] + size_t(store.word) * lanes_;
+    count_use(store.from);
     add_operation(OperationKind::Copy, program_->copies.size(), store.cycle);
     program_->copies.push_back({place_of(word), store.from});
   }
@@ -166,8 +168,13 @@ void Lifter::issue(const MemInstruction& x, const Iteration& it, const QueueInfo
   const uint32_t stream = (x.stream + info.slice) % target_.streams;
   uint8_t* slice = memory_.slices[info.unit];
   const bool writes = x.op == MemOp::Write || x.op == MemOp::WriteLane;
-  Place vector = writes ? read(info.position, x.dir, stream) : 0;
-  if (x.reg == 0 && (x.op == MemOp::Read || x.op == MemOp::Write)) {
+  const bool constant = x.reg == 0 && (x.op == MemOp::Read || x.op == MemOp::Write);
+  // A WRITE to a constant address reads only when it is stored.
+  Place vector = 0;
+  if (writes) {
+    vector = constant ? look(info.position, x.dir, stream) : read(info.position, x.dir, stream);
+  }
+  if (constant) {
     if (address < 0 || address >= target_.words_per_slice) {
       return fail(Rule::AddressRange, info.position, "address " + std::to_string(address));
     }

@@ -103,7 +103,13 @@ class Lifter {
   void follow_cycles();
   void apply_drives();
 
+  // What lies there; a reader that needs the bytes counts as one.
   Place read(int position, Direction direction, uint32_t stream) {
+    const Place place = look(position, direction, stream);
+    count_use(place);
+    return place;
+  }
+  Place look(int position, Direction direction, uint32_t stream) {
     if (stream >= static_cast<uint32_t>(target_.streams)) {
       fail(Rule::IllegalEncoding, position, "stream " + std::to_string(stream));
       return 0;
@@ -117,7 +123,6 @@ class Lifter {
            std::string(east ? "east" : "west") + " stream " + std::to_string(stream));
       return 0;
     }
-    count_use(slot.place);
     return slot.place;
   }
 
