@@ -1,11 +1,10 @@
-// The page in headless Chromium: page_test.mjs PIANOLA PAGE_DATA_CLI SOURCE OUTPUT. Leaves screenshots in OUTPUT.
+// The page of `pianola serve` in headless Chromium: page_test.mjs PIANOLA SOURCE OUTPUT. Leaves screenshots in OUTPUT.
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync } from "node:fs";
 import path from "node:path";
-import { ANSWER, PageServer } from "./page_server.mjs";
+import { metric, serve, until } from "../support/serve_process.mjs";
 
-const [pianola, cli, source, output] = process.argv.slice(2);
+const [pianola, source, output] = process.argv.slice(2);
 const browser_path = ["/usr/bin/chromium", "/usr/bin/chromium-browser"].find(existsSync);
 const playwright = await import("playwright-core").catch(() => null);
 if (!playwright || !browser_path) {
@@ -15,31 +14,38 @@ if (!playwright || !browser_path) {
 }
 
 mkdirSync(output, { recursive: true });
-const roll = path.join(output, "nursery.roll");
-if (pianola.endsWith(".roll")) {
-  // a roll that is there already
-} else {
-  execFileSync(pianola, ["compile", path.join(source, "models/nursery-llama"), "-t", "sim16", "-o", roll], { stdio: ["ignore", "ignore", "inherit"] });
-}
-const server = new PageServer();
-const address = await server.start(cli, pianola.endsWith(".roll") ? pianola : roll, path.join(output, "files"));
-const browser = await playwright.chromium.launch({ executablePath: browser_path, args: ["--no-sandbox"] });
+const model = path.join(source, "models/nursery-llama");
+const KEY = "sesame";
+const WIDE = { viewport: { width: 1360, height: 860 } };
 const problems = [];
+const servers = [];
+let browser;
 
-async function open(options) {
+async function start(...options) {
+  const server = await serve(pianola, model, ...options);
+  servers.push(server.child);
+  return server.url;
+}
+
+async function open(address, options) {
   const context = await browser.newContext(options);
   const page = await context.newPage();
   page.on("console", (message) => message.type() === "error" && problems.push(message.text()));
   page.on("pageerror", (error) => problems.push(String(error)));
   page.on("request", (request) => request.url().startsWith(address) || problems.push(`asks ${request.url()}`));
   await page.goto(address);
+  return page;
+}
+
+async function untilReady(page) {
   await page.waitForFunction(() => document.getElementById("status").textContent === "ready");
   await page.waitForFunction(() => document.getElementById("window").textContent.startsWith("Cycles 0 to"));
-  return page;
 }
 
 const screenshot = (page, name) => page.screenshot({ path: path.join(output, `${name}.png`), fullPage: true });
 const text = (page, selector) => page.locator(selector).textContent();
+const number = async (page, selector) => Number((await text(page, selector)).replaceAll(",", ""));
+const notes = (page) => page.locator(".message.assistant small").count();
 // How many pixels of the schedule are neither empty nor text: those right of the labels, in the rows.
 const inked = (page) =>
   page.evaluate(() => {
@@ -50,10 +56,11 @@ const inked = (page) =>
     return count;
   });
 
-async function showsTheMachine(page) {
+async function showsTheMachine(page, address) {
   const machine = await (await fetch(`${address}/pianola/machine`)).json();
   assert.equal(await text(page, "#model"), "nursery-llama");
   assert.equal(await text(page, "#target"), `${machine.target} at ${machine.clock_mhz} MHz`);
+  assert.equal(await text(page, "#executor"), "emulator");
   assert.equal(await page.locator(".unit").count(), machine.units.length);
   assert.equal(await page.locator(".cell").count(), machine.queues.length);
   assert.equal(await page.locator("#entries tr").count(), machine.entries.length);
@@ -81,6 +88,7 @@ async function zoomsByKeysAndPointer(page) {
   await shows(() => page.keyboard.press("ArrowRight"));
   await shows(() => page.keyboard.press("-"));
   await shows(() => page.locator("#zoom-in").click());
+  await page.locator("#timeline").scrollIntoViewIfNeeded();
   const box = await page.locator("#timeline").boundingBox();
   await page.mouse.move(box.x + box.width / 2, box.y + 40);
   await shows(() => page.mouse.wheel(0, -900));
@@ -99,41 +107,60 @@ async function zoomsByKeysAndPointer(page) {
   assert.equal(await page.locator("#entry").inputValue(), await entries.last().textContent());
 }
 
-async function streamsAnAnswer(page) {
-  await page.locator("#prompt").fill("Tell me a story");
-  await page.keyboard.press("Enter");
-  await page.waitForFunction(() => document.querySelector(".message.assistant small"));
-  const answer = await page.locator(".message.assistant").evaluate((bubble) => bubble.firstChild.data);
-  assert.equal(answer, ANSWER.join(""));
-  assert.equal(await page.locator(".message.assistant b").count(), 0); // text, never markup
-  assert.equal(await text(page, "#cycles"), "215,726");
-  assert.equal(await text(page, "#target-speed"), "3,245");
-  assert.equal(await text(page, "#frozen"), "0");
-  assert.ok(Number(await text(page, "#simulation-speed")) > 10);
-  assert.match(await text(page, "#target-note"), /× the simulation/);
-  const { messages, temperature, max_tokens, seed, stream, stream_options } = server.chats.at(-1);
-  assert.deepEqual(messages, [{ role: "user", content: "Tell me a story" }]);
-  assert.deepEqual([temperature, max_tokens, seed, stream, stream_options], [0.8, 128, undefined, true, { include_usage: true }]);
-  await page.locator("#prompt").fill("And then?\nGo on.");
-  await page.locator("#send").click();
-  await page.waitForFunction(() => document.querySelectorAll(".message.assistant small").length === 2);
-  assert.deepEqual(server.chats.at(-1).messages.map((message) => message.role), ["user", "assistant", "user"]);
+// Sends a prompt and waits for the answer's end; what the page asked for and got.
+async function say(page, prompt, send) {
+  const before = await notes(page);
+  const asked = page.waitForRequest("**/v1/chat/completions");
+  await page.locator("#prompt").fill(prompt);
+  await send();
+  const request = await asked;
+  await page.waitForFunction((count) => document.querySelectorAll(".message.assistant small").length > count, before);
+  const events = (await (await request.response()).text()).split("\n\n").filter((event) => event.startsWith("data: {"));
+  return { body: request.postDataJSON(), chunks: events.map((event) => JSON.parse(event.slice(6))) };
 }
 
-async function stopsAndSaysWhatIsWrong(page) {
-  await page.locator("#prompt").fill("forever");
-  await page.keyboard.press("Enter");
-  await page.waitForFunction(() => document.querySelector(".streaming")?.textContent.length > 20);
-  await page.keyboard.press("Escape");
-  await page.waitForFunction(() => [...document.querySelectorAll("small")].at(-1).textContent === "stopped");
-  for (let i = 0; i < 100 && server.gone === 0; ++i) await new Promise((resolve) => setTimeout(resolve, 20));
-  assert.equal(server.gone, 1);
-  await page.locator("#prompt").fill("refuse");
+const shownAnswer = (page) => page.locator(".message.assistant").last().evaluate((bubble) => bubble.firstChild.data);
+
+async function streamsAnAnswer(page, address, headers = {}) {
+  const first = await say(page, "Tell me a story", () => page.keyboard.press("Enter"));
+  const { messages, temperature, max_tokens, seed, stream, stream_options } = first.body;
+  assert.deepEqual(messages, [{ role: "user", content: "Tell me a story" }]);
+  assert.deepEqual([temperature, seed, stream, stream_options], [0.8, undefined, true, { include_usage: true }]);
+  // The same request elsewhere, whole: the same text and cycles, as nothing of either was in a slot.
+  const { stream: a, stream_options: b, ...same } = first.body;
+  const whole = await (await fetch(`${address}/v1/chat/completions`, {
+    method: "POST", headers, body: JSON.stringify({ ...same, cache_prompt: false }),
+  })).json();
+  assert.ok(whole.choices[0].message.content.length > 20);
+  assert.equal(await shownAnswer(page), whole.choices[0].message.content);
+  assert.ok(whole.usage.completion_tokens <= max_tokens);
+  assert.ok(first.chunks.filter((chunk) => chunk.choices[0]?.delta.content).length > 5, "it came in pieces");
+  const report = first.chunks.at(-1).pianola;
+  assert.deepEqual([report.cached_tokens, report.cycles], [0, whole.pianola.cycles]);
+  assert.equal(await number(page, "#cycles"), report.cycles);
+  assert.equal(await number(page, "#target-speed"), Number(report.tokens_per_second.toPrecision(4)));
+  assert.equal(await number(page, "#frozen"), report.frozen_cycles);
+  assert.ok((await number(page, "#simulation-speed")) > 1);
+  assert.match(await text(page, "#simulation-note"), new RegExp(report.executor));
+  assert.match(await text(page, "#target-note"), /× /);
+  assert.match(await text(page, "#launches-note"), new RegExp(`in ${report.launches} launches`));
+  const second = await say(page, "And then?\nGo on.", () => page.locator("#send").click());
+  assert.deepEqual(second.body.messages.map((message) => message.role), ["user", "assistant", "user"]);
+  assert.equal(second.body.messages[1].content, whole.choices[0].message.content);
+}
+
+async function saysWhatIsWrong(page) {
+  await page.locator("summary", { hasText: "Settings" }).click();
+  const before = await page.locator("#max-tokens").inputValue();
+  await page.locator("#max-tokens").fill("100000");
+  await page.locator("#prompt").fill("<b>Tell</b> me more");
   await page.keyboard.press("Enter");
   await page.locator(".message.error").waitFor();
-  assert.equal(await text(page, ".message.error"), "max_tokens: does not fit the context");
+  assert.match(await text(page, ".message.error"), /100000 are asked for; the context is/);
+  assert.equal(await page.locator(".message b").count(), 0); // text, never markup
   assert.ok(problems.every((problem) => problem.includes("400")), problems.join("\n"));
   problems.length = 0;
+  await page.locator("#max-tokens").fill(before);
   assert.ok(await page.locator("#send").isEnabled());
 }
 
@@ -158,26 +185,72 @@ async function changesItsTheme(page) {
   assert.equal(await theme(), "dark");
 }
 
+// The core in RTL takes its time, so that an answer can be watched and stopped; the server asks for a key.
+async function takesAKey(page) {
+  await page.waitForFunction(() => document.getElementById("status").classList.contains("bad"));
+  assert.match(await text(page, "#status"), /no API key/);
+  assert.ok(problems.every((problem) => problem.includes("401")), problems.join("\n"));
+  problems.length = 0;
+  await page.locator("summary", { hasText: "Settings" }).click();
+  await page.locator("#key").fill(KEY);
+  await page.locator("#key").press("Tab");
+  await untilReady(page);
+  assert.equal(await text(page, "#executor"), "rtl");
+  await page.locator("#max-tokens").fill("24");
+}
+
+async function growsWhileItStreams(page) {
+  await page.evaluate(() => {
+    window.lengths = new Set();
+    new MutationObserver(() => {
+      const answer = document.querySelector(".message.streaming")?.firstChild?.data;
+      if (answer) window.lengths.add(answer.length);
+    }).observe(document.getElementById("log"), { subtree: true, childList: true, characterData: true });
+  });
+}
+
+async function stops(page, address) {
+  await page.locator("#max-tokens").fill("200");
+  await page.locator("#prompt").fill("Once upon a time");
+  await page.keyboard.press("Enter");
+  await page.waitForFunction(() => document.querySelector(".streaming")?.textContent.length > 2);
+  await page.keyboard.press("Escape");
+  await page.waitForFunction(() => [...document.querySelectorAll("small")].at(-1).textContent === "stopped");
+  await until(async () => (await metric(address, "pianola_requests_cancelled_total", KEY)) === 1, "the request is cancelled");
+  assert.ok(await page.locator("#send").isEnabled());
+}
+
 try {
-  const page = await open({ viewport: { width: 1360, height: 860 }, colorScheme: "light" });
-  await showsTheMachine(page);
-  await streamsAnAnswer(page);
+  browser = await playwright.chromium.launch({ executablePath: browser_path, args: ["--no-sandbox"] });
+  const address = await start();
+  const page = await open(address, { ...WIDE, colorScheme: "light" });
+  await untilReady(page);
+  await showsTheMachine(page, address);
+  await streamsAnAnswer(page, address);
   await screenshot(page, "light");
   await zoomsByKeysAndPointer(page);
-  await stopsAndSaysWhatIsWrong(page);
+  await saysWhatIsWrong(page);
   await isReachedByKeyboard(page);
   await changesItsTheme(page);
-  const dark = await open({ viewport: { width: 1360, height: 860 }, colorScheme: "dark" });
-  await streamsAnAnswer(dark);
-  await screenshot(dark, "dark");
-  const narrow = await open({ viewport: { width: 390, height: 800 }, colorScheme: "light", hasTouch: true, isMobile: true });
+
+  const narrow = await open(address, { viewport: { width: 390, height: 800 }, colorScheme: "light", hasTouch: true, isMobile: true });
+  await untilReady(narrow);
+  await say(narrow, "Tell me a story", () => narrow.keyboard.press("Enter"));
   const overflow = await narrow.evaluate(() => document.documentElement.scrollWidth - innerWidth);
   assert.ok(overflow <= 0, `the narrow page is ${overflow} pixels too wide`);
-  await streamsAnAnswer(narrow);
   await screenshot(narrow, "narrow");
+
+  const rtl = await start("--executor", "rtl", "--api-key", KEY);
+  const dark = await open(rtl, { ...WIDE, colorScheme: "dark" });
+  await takesAKey(dark);
+  await growsWhileItStreams(dark);
+  await streamsAnAnswer(dark, rtl, { authorization: `Bearer ${KEY}` });
+  assert.ok((await dark.evaluate(() => window.lengths.size)) > 2, "the answer grows before one's eyes");
+  await screenshot(dark, "dark");
+  await stops(dark, rtl);
   assert.deepEqual(problems, []);
-  console.log("the page works: machine, zoom, chat, stop, errors, keyboard, themes, narrow");
+  console.log("the page works: machine, zoom, chat, stop, errors, key, keyboard, themes, narrow");
 } finally {
-  await browser.close();
-  server.stop();
+  await browser?.close();
+  for (const server of servers) server.kill("SIGKILL");
 }

@@ -60,14 +60,14 @@ export class Chat {
     const messages = this.#messages;
     byId("send").disabled = true;
     byId("stop").disabled = false;
-    const count = { tokens: 0, first: 0, last: 0, report: null, usage: null, running: true };
+    const count = { pieces: 0, first: 0, last: 0, report: null, usage: null, running: true };
     try {
       await streamChat(this.#maker(messages), running.signal, (chunk) => {
         const choice = chunk.choices?.[0];
         const piece = choice?.delta?.content;
         if (piece) {
           answer.data += piece;
-          count.tokens += 1;
+          count.pieces += 1;
           count.last = performance.now();
           count.first ||= count.last;
           this.#follow();

@@ -95,7 +95,8 @@ export class MachineView {
   // Counts of the answer that is being written, or was.
   showAnswer(count) {
     const seconds = (count.last - count.first) / 1000;
-    const simulated = count.tokens > 1 && seconds > 0 ? (count.tokens - 1) / seconds : 0;
+    const tokens = count.usage?.completion_tokens ?? count.pieces; // a piece can be several tokens
+    const simulated = tokens > 1 && seconds > 0 ? (tokens - 1) / seconds : 0;
     if (simulated) byId("simulation-speed").textContent = speed(simulated);
     byId("simulation-note").textContent = `as they arrive, ${this.#machine.executor}`;
     const report = count.report;
@@ -109,7 +110,7 @@ export class MachineView {
       byId("target-speed").textContent = speed(report.tokens_per_second);
       const ratio = simulated ? report.tokens_per_second / simulated : 0;
       const faster = ratio >= 1 ? `${speed(ratio)} × the simulation` : `${speed(1 / ratio)} × slower than simulated`;
-      byId("target-note").textContent = ratio ? `at ${report.clock_mhz} MHz, ${faster}` : `at ${report.clock_mhz} MHz`;
+      byId("target-note").textContent = ratio ? faster : `at ${report.clock_mhz} MHz`;
     }
     byId("frozen").textContent = whole(report.frozen_cycles ?? 0);
     if (report.launches) byId("launches-note").textContent = `in ${whole(report.launches)} launches`;

@@ -162,7 +162,7 @@ export class Timeline {
       const begin = data.from + bin * data.cycles_per_bin, end = Math.min(begin + data.cycles_per_bin, data.to);
       const x = pixel(begin), w = pixel(end) - x;
       if (w <= 0) continue;
-      context.globalAlpha = 0.18 + 0.82 * Math.min(bins[bin] / (end - begin), 1);
+      context.globalAlpha = 0.2 + 0.8 * Math.sqrt(Math.min(bins[bin] / (end - begin), 1)); // a single issue is still seen
       context.fillRect(x, y + 1.5, Math.max(w, 0.6), ROW - 3);
     }
     context.globalAlpha = 1;
