@@ -79,25 +79,27 @@ int EngineThread::cached_tokens(std::vector<int> prompt) {
   return answer.get();
 }
 
+bool EngineThread::is_idle() const {
+  const std::lock_guard lock(mutex_);
+  return load_.waiting + submitted_waiting_ + load_.running == 0 && !delivering_;
+}
+
+bool EngineThread::has_mail() const {
+  return !submitted_.empty() || !cancelled_.empty() || !questions_.empty() || cancel_all_ ||
+         stopping_;
+}
+
 // Waits while there is nothing to do. False: the thread shall end.
 bool EngineThread::take_inbox() {
-  std::deque<Submission> submitted;
-  std::vector<std::uint64_t> cancelled;
-  std::vector<Question> questions;
-  bool all = false, stop = false;
-  {
-    std::unique_lock lock(mutex_);
-    const auto has_work = [this] {
-      return !submitted_.empty() || !cancelled_.empty() || !questions_.empty() || cancel_all_ ||
-             stopping_;
-    };
-    if (engine_.waiting() + engine_.running() == 0) wake_.wait(lock, has_work);
-    submitted.swap(submitted_);
-    cancelled.swap(cancelled_);
-    questions.swap(questions_);
-    all = std::exchange(cancel_all_, false);
-    stop = stopping_;
-  }
+  const bool has_work = engine_.waiting() + engine_.running() > 0;
+  std::unique_lock lock(mutex_);
+  if (has_work && !has_mail()) return true;
+  wake_.wait(lock, [&] { return has_work || has_mail(); });
+  std::deque<Submission> submitted = std::exchange(submitted_, {});
+  const std::vector<std::uint64_t> cancelled = std::exchange(cancelled_, {});
+  const std::vector<Question> questions = std::exchange(questions_, {});
+  const bool all = std::exchange(cancel_all_, false), stop = stopping_;
+  lock.unlock();
   for (Submission& submission : submitted) {
     const std::uint64_t id = submission.id;
     // The engine keeps its own numbers; a refusal has none.
@@ -132,14 +134,18 @@ void EngineThread::publish() {
     const std::lock_guard lock(mutex_);
     load_ = {engine_.waiting(), engine_.running(), engine_.clock_cycles(), engine_.totals()};
     submitted_waiting_ = static_cast<int>(submitted_.size());
+    delivering_ = !outbox_.empty();
   }
+  if (outbox_.empty()) return;
   for (auto& [sink, update] : outbox_) (*sink)(std::move(update));
   outbox_.clear();
+  const std::lock_guard lock(mutex_);
+  delivering_ = false;
 }
 
 void EngineThread::run() {
   while (take_inbox()) {
-    publish();
+    if (!outbox_.empty()) publish();  // requests that were taken
     engine_.step();
     publish();
   }

@@ -47,6 +47,8 @@ class EngineThread {
     SharedEngineTotals totals;
   };
   Load load() const;  // as of the latest launch; counts all that a sink has been given
+  // Nothing waits or runs, and no sink is held any more.
+  bool is_idle() const;
   // Tokens of a prompt whose rows are in a slot, as of the latest launch; waits for that to end.
   int cached_tokens(std::vector<int> prompt);
 
@@ -63,6 +65,7 @@ class EngineThread {
 
   void run();
   bool take_inbox();
+  bool has_mail() const;
   void publish();
 
   SharedEngine engine_;
@@ -79,6 +82,7 @@ class EngineThread {
   std::uint64_t next_id_ = 1;
   int submitted_waiting_ = 0;
   bool cancel_all_ = false, draining_ = false, stopping_ = false;
+  bool delivering_ = false;  // sinks are being called
   Load load_;
   std::thread thread_;
 };

@@ -54,11 +54,12 @@ OnExit(F) -> OnExit<F>;
 }  // namespace
 
 Connection::Connection(beast::tcp_stream stream, Service& service, const HttpServerOptions& options,
-                       asio::thread_pool& helpers)
+                       UpdateCaller& caller, asio::thread_pool& helpers)
     : stream_(std::move(stream)),
       buffer_(options.header_bytes_max),
       service_(&service),
       options_(&options),
+      caller_(&caller),
       helpers_(&helpers) {}
 
 void Connection::finish() {
@@ -261,7 +262,7 @@ asio::awaitable<void> Connection::complete(const HttpRequest& request,
                                            std::unique_ptr<Completion> completion) {
   CompletionJob& job = completion->job;
   const auto begin = Clock::now();
-  const auto queue = std::make_shared<UpdateQueue>(stream_.get_executor());
+  const auto queue = std::make_shared<UpdateQueue>(stream_.get_executor(), *caller_);
   const auto ids = submit(*completion, queue);
   if (!ids.ok()) {
     HttpResponse response = service_->error_response({429, ids.error().message, {}, "queue_full"});

@@ -21,7 +21,7 @@ class Connection {
  public:
   // All must outlive it. `helpers`: threads for what may have to wait for the engine.
   Connection(boost::beast::tcp_stream stream, Service& service, const HttpServerOptions& options,
-             boost::asio::thread_pool& helpers);
+             UpdateCaller& caller, boost::asio::thread_pool& helpers);
 
   // Until the client or the server has had enough.
   boost::asio::awaitable<void> serve();
@@ -48,6 +48,7 @@ class Connection {
   boost::beast::flat_buffer buffer_;
   Service* service_;
   const HttpServerOptions* options_;
+  UpdateCaller* caller_;
   boost::asio::thread_pool* helpers_;
   unsigned version_ = 11;  // of the request
   bool keep_alive_ = true;

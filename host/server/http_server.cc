@@ -64,10 +64,7 @@ class Server final : public HttpServer {
     context_.run();
     helpers_.join();
     // Updates need the context; what was cancelled ends with the launch that is being played.
-    for (EngineThread::Load load = service_->engine().load(); load.waiting + load.running > 0;
-         load = service_->engine().load()) {
-      std::this_thread::sleep_for(kEndPause);
-    }
+    while (!service_->engine().is_idle()) std::this_thread::sleep_for(kEndPause);
   }
 
   void stop() override {
@@ -113,7 +110,7 @@ class Server final : public HttpServer {
     ++metrics.connections;
     const auto connection =
         connections_.emplace(connections_.end(), boost::beast::tcp_stream(std::move(socket)),
-                             *service_, options_, helpers_);
+                             *service_, options_, caller_, helpers_);
     try {
       co_await connection->serve();
     } catch (const std::exception& error) {  // out of memory for one client is not for all
@@ -156,6 +153,7 @@ class Server final : public HttpServer {
   tcp::acceptor acceptor_;
   asio::signal_set signals_;
   asio::steady_timer timer_;
+  UpdateCaller caller_{context_};
   asio::thread_pool helpers_;
   std::list<Connection> connections_;
   bool draining_ = false;

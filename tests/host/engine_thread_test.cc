@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <future>
 #include <random>
 
@@ -85,6 +86,25 @@ TEST_F(EngineThreadTest, CountsAnAnswerBeforeItIsGiven) {
     EXPECT_EQ(seen.totals.requests, i + 1);
     EXPECT_EQ(seen.totals.generated_tokens, generated);
     EXPECT_EQ(seen.waiting + seen.running, 0);
+  }
+}
+
+// A server may take away what a sink uses as soon as the engine is idle.
+TEST_F(EngineThreadTest, IsIdleOnlyWhenNoSinkIsHeld) {
+  EngineThread engine(make(2), 10);
+  EXPECT_TRUE(engine.is_idle());
+  for (std::uint64_t i = 0; i < 20; ++i) {
+    auto held = std::make_shared<bool>(true);
+    std::promise<void> begun;
+    std::atomic<int> idle_while_called = 0;
+    must(engine.submit(numbered_request(i), [&, held](const GenerationUpdate& update) {
+      idle_while_called += engine.is_idle();
+      if (update.accepted) begun.set_value();
+    }));
+    begun.get_future().get();
+    while (!engine.is_idle()) std::this_thread::yield();
+    EXPECT_EQ(held.use_count(), 1);
+    EXPECT_EQ(idle_while_called, 0);
   }
 }
 
