@@ -1,6 +1,8 @@
 // Random cases for parsers of hostile text: each has its own seed, so that a failing one can be run
-// alone, and its processor time and the peak memory are bounded. PIANOLA_LONG=1 runs a hundred
-// times as many.
+// alone, and its processor time and the peak memory are bounded.
+//
+//   PIANOLA_LONG=1                                  a hundred times as many
+//   PIANOLA_FUZZ_FIRST=250000 PIANOLA_FUZZ_COUNT=1  these alone
 #pragma once
 
 #include <gtest/gtest.h>
@@ -17,27 +19,35 @@
 
 namespace pianola {
 
+inline int fuzz_number(const char* name, int otherwise) {
+  const char* text = std::getenv(name);
+  return text == nullptr ? otherwise : std::atoi(text);
+}
+
 inline int fuzz_case_count() {
-  const char* is_long = std::getenv("PIANOLA_LONG");
-  return is_long != nullptr && std::string(is_long) == "1" ? 1'000'000 : 10'000;
+  return fuzz_number("PIANOLA_FUZZ_COUNT",
+                     fuzz_number("PIANOLA_LONG", 0) == 1 ? 1'000'000 : 10'000);
 }
 
 class FuzzRandom {
  public:
-  explicit FuzzRandom(std::uint64_t seed) : state_(seed * 0x9E3779B97F4A7C15u + 1) {}
-  std::uint64_t next() {
-    state_ += 0x9E3779B97F4A7C15u;
-    std::uint64_t z = (state_ ^ (state_ >> 30)) * 0xBF58476D1CE4E5B9u;
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
-    return z ^ (z >> 31);
-  }
+  // The seeds are numbers in sequence; mixed, so that no case goes on where another began.
+  explicit FuzzRandom(std::uint64_t seed) : state_(mix(seed)) {}
+  std::uint64_t next() { return mix(state_ += 0x9E3779B97F4A7C15u); }
   std::size_t below(std::size_t limit) { return limit == 0 ? 0 : next() % limit; }
+  bool one_in(std::size_t n) { return below(n) == 0; }
   template <typename T>
   const T& pick(const std::vector<T>& values) {
     return values[below(values.size())];
   }
 
  private:
+  static std::uint64_t mix(std::uint64_t z) {  // of SplitMix64
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+    return z ^ (z >> 31);
+  }
+
   std::uint64_t state_;
 };
 
@@ -70,7 +80,8 @@ inline std::string mutate_text(FuzzRandom& random, std::string text,
   return text;
 }
 
-// Processor time of what a parser did since `begin`, which is bounded, under sanitizers too, as is the memory.
+// Processor time of what a parser did since `begin`, which is bounded, under sanitizers too, as is
+// the memory.
 inline double expect_bounded(std::clock_t begin) {
   constexpr double kCaseSecondsMax = 30;
   constexpr long kPeakMegabytesMax = 3000;
@@ -82,9 +93,19 @@ inline double expect_bounded(std::clock_t begin) {
   return took;
 }
 
+// A hostile text that makes a parser ask for too much memory ends the test with bad_alloc.
+inline void limit_address_space() {
+#ifndef __SANITIZE_ADDRESS__
+  const rlimit limit{rlim_t{1} << 30, RLIM_INFINITY};
+  ASSERT_EQ(setrlimit(RLIMIT_AS, &limit), 0);
+#endif
+}
+
 inline void run_fuzz_cases(int count, const std::function<void(FuzzRandom&)>& run) {
+  limit_address_space();
   double slowest = 0;
-  for (int i = 0; i < count && !testing::Test::HasFailure(); ++i) {
+  const int first = fuzz_number("PIANOLA_FUZZ_FIRST", 0);
+  for (int i = first; i < first + count && !testing::Test::HasFailure(); ++i) {
     SCOPED_TRACE("case " + std::to_string(i));
     const std::clock_t begin = std::clock();
     FuzzRandom random(static_cast<std::uint64_t>(i));

@@ -1,15 +1,7 @@
 // Mutates rolls, target files and assembly and reads them back: whatever the bytes, the readers
-// return a value or a clean error, in bounded memory, and what they accept converts both ways
-// unchanged. 10,000 mutations of each; with PIANOLA_LONG=1 in the environment 1,000,000. Meant to
-// run under the sanitizers as well.
-#include <gtest/gtest.h>
-#include <sys/resource.h>
-
-#include <cstdlib>
+// return a value or a clean error, in bounded time and memory, and what they accept converts both
+// ways unchanged.
 #include <cstring>
-#include <fstream>
-#include <random>
-#include <sstream>
 #include <string>
 #include <vector>
 
@@ -18,37 +10,15 @@
 
 #include "isa/assembly.h"
 #include "isa/roll.h"
+#include "tests/fuzz/fuzz_cases.h"
 #include "tests/isa/sample_roll.h"
+#include "tests/support/shared_files.h"
 
 namespace pianola {
 namespace {
 
 constexpr size_t kMessageBytesMax = size_t{64} << 10;
 constexpr size_t kHeaderBytes = 64, kTableBytes = 128;
-
-size_t mutation_count() {
-  const char* is_long = std::getenv("PIANOLA_LONG");
-  return is_long != nullptr && std::string_view(is_long) == "1" ? 1'000'000 : 10'000;
-}
-
-// A hostile file that makes a reader ask for too much memory ends the test with bad_alloc.
-void limit_memory() {
-#ifndef __SANITIZE_ADDRESS__
-  const rlimit limit{rlim_t{1} << 30, RLIM_INFINITY};
-  ASSERT_EQ(setrlimit(RLIMIT_AS, &limit), 0);
-#endif
-}
-
-class Random {
- public:
-  explicit Random(uint64_t seed) : engine_(seed) {}
-  size_t below(size_t end) { return static_cast<size_t>(engine_() % end); }
-  uint64_t bits() { return engine_(); }
-  bool one_in(size_t n) { return below(n) == 0; }
-
- private:
-  std::mt19937_64 engine_;
-};
 
 template <typename T>
 T peek(const std::vector<std::byte>& bytes, size_t at) {
@@ -74,7 +44,7 @@ void repair_checksums(std::vector<std::byte>& bytes) {
   poke<uint64_t>(bytes, 56, XXH3_64bits(bytes.data(), 56));
 }
 
-void mutate_roll(std::vector<std::byte>& bytes, Random& random) {
+void mutate_roll(std::vector<std::byte>& bytes, FuzzRandom& random) {
   const size_t metadata = 4096, metadata_size = peek<uint64_t>(bytes, kHeaderBytes + 16);
   constexpr uint64_t kNasty[] = {
       0, 1, 0x7f, 0x80, 0xff, 0x7fffffff, 0x80000000, 0xffffffff, ~uint64_t{0}, uint64_t{1} << 63};
@@ -85,7 +55,7 @@ void mutate_roll(std::vector<std::byte>& bytes, Random& random) {
                       : kind < 9 ? random.below(kHeaderBytes + kTableBytes)
                                  : random.below(bytes.size());
     const uint64_t value =
-        random.one_in(2) ? kNasty[random.below(std::size(kNasty))] : random.bits();
+        random.one_in(2) ? kNasty[random.below(std::size(kNasty))] : random.next();
     switch (random.below(5)) {
       case 0:
         poke<uint8_t>(bytes, at, static_cast<uint8_t>(value));
@@ -116,7 +86,7 @@ void expect_converts_unchanged(const Roll& roll, const std::vector<std::byte>& b
 }
 
 // Mutates values first and bytes of the container after that, so that some mutants are accepted.
-void mutate_metadata(Roll& roll, Random& random) {
+void mutate_metadata(Roll& roll, FuzzRandom& random) {
   Entry& entry = roll.metadata.entries[1];
   Segment& segment = random.one_in(2) ? entry.tape[random.below(2)] : entry.kv_write[0];
   switch (random.below(12)) {
@@ -133,7 +103,7 @@ void mutate_metadata(Roll& roll, Random& random) {
       segment.stride = static_cast<int64_t>(random.below(9)) - 4;
       break;
     case 4:
-      segment.limit = static_cast<uint32_t>(random.bits());
+      segment.limit = static_cast<uint32_t>(random.next());
       break;
     case 5:
       entry.first_word = random.below(8);
@@ -151,10 +121,10 @@ void mutate_metadata(Roll& roll, Random& random) {
       roll.metadata.persistent[0].words = static_cast<int>(random.below(6000));
       break;
     case 10:
-      entry.registers[random.below(4)].maximum = static_cast<uint32_t>(random.bits());
+      entry.registers[random.below(4)].maximum = static_cast<uint32_t>(random.next());
       break;
     case 11:
-      entry.tokens = static_cast<int>(random.bits());
+      entry.tokens = static_cast<int>(random.next());
       break;
   }
   Word& word = roll.owned_words[random.below(roll.owned_words.size())];
@@ -163,28 +133,23 @@ void mutate_metadata(Roll& roll, Random& random) {
 }
 
 TEST(RollFuzz, ValuesAreAcceptedAndConvertOrAreRefused) {
-  limit_memory();
-  Random random(1);
-  size_t accepted = 0;
-  for (size_t i = 0, count = mutation_count(); i < count; ++i) {
+  int accepted = 0;
+  run_fuzz_cases(fuzz_case_count(), [&](FuzzRandom& random) {
     Roll roll = sample_roll();
     mutate_metadata(roll, random);
     const std::vector<std::byte> bytes = serialize_roll(roll);
     const auto again = parse_roll(bytes, "x.roll");
     ASSERT_EQ(again.ok(), check_roll(roll).ok());
-    if (!again.ok()) continue;
+    if (!again.ok()) return;
     ++accepted;
     expect_converts_unchanged(*again, bytes);
-    ASSERT_FALSE(HasFailure()) << "mutation " << i;
-  }
-  EXPECT_GT(accepted, mutation_count() / 10);
+  });
+  EXPECT_GT(accepted, fuzz_case_count() / 10);
 }
 
 TEST(RollFuzz, BytesAreRefusedOrCanonical) {
-  limit_memory();
   const std::vector<std::byte> original = serialize_roll(sample_roll());
-  Random random(2);
-  for (size_t i = 0, count = mutation_count(); i < count; ++i) {
+  run_fuzz_cases(fuzz_case_count(), [&](FuzzRandom& random) {
     std::vector<std::byte> bytes = original;
     mutate_roll(bytes, random);
     const auto roll = parse_roll(bytes, "x.roll");
@@ -193,94 +158,56 @@ TEST(RollFuzz, BytesAreRefusedOrCanonical) {
     } else {
       EXPECT_LT(to_string(roll.error()).size(), kMessageBytesMax);
     }
-    ASSERT_FALSE(HasFailure()) << "mutation " << i;
-  }
+  });
 }
 
-// Changes characters, and moves, doubles and drops lines and parts of lines.
-std::string mutate_text(const std::string& original, Random& random) {
-  constexpr std::string_view kPieces[] = {"0",     "-1",     "99999999999999999999",
-                                          "0x",    "\"",     "=",
-                                          "#",     "[",      "]",
-                                          "{",     "}",      "\n",
-                                          " ",     "|",      ".",
-                                          "\\",    "1e308",  "nan",
-                                          "[[",    "\"\"\"", "\x80",
-                                          "lanes", "READ",   "mask=0xff",
-                                          "| AAAA"};
-  std::string text = original;
-  for (size_t i = 0, count = 1 + random.below(3); i < count && !text.empty(); ++i) {
-    const size_t at = random.below(text.size());
-    const size_t length = std::min(random.below(12), text.size() - at);
-    switch (random.below(6)) {
-      case 0:
-        text[at] = static_cast<char>(random.below(256));
-        break;
-      case 1:
-        text.erase(at, length);
-        break;
-      case 2:
-        text.insert(at, kPieces[random.below(std::size(kPieces))]);
-        break;
-      case 3:
-        text.replace(at, length, kPieces[random.below(std::size(kPieces))]);
-        break;
-      case 4: {
-        const std::string piece = text.substr(at, 1 + random.below(80));
-        text.insert(random.below(text.size()), piece);
-        break;
-      }
-      case 5:
-        if (text[at] >= '0' && text[at] <= '9')
-          text[at] = static_cast<char>('0' + random.below(10));
-        break;
-    }
-  }
-  if (random.one_in(50)) text.resize(random.below(text.size() + 1));
-  return text;
-}
+const std::vector<std::string> kFragments = {"0",     "-1",     "99999999999999999999",
+                                             "0x",    "\"",     "=",
+                                             "#",     "[",      "]",
+                                             "{",     "}",      "\n",
+                                             " ",     "|",      ".",
+                                             "\\",    "1e308",  "nan",
+                                             "[[",    "\"\"\"", "\x80",
+                                             "lanes", "READ",   "mask=0xff",
+                                             "| AAAA"};
 
 TEST(TargetFuzz, TextIsAcceptedAndCanonicalOrRefused) {
-  limit_memory();
-  std::ifstream file(PIANOLA_SOURCE_DIR "/tests/isa/targets/small16.toml");
-  std::ostringstream text;
-  text << file.rdbuf();
-  Random random(3);
-  for (size_t i = 0, count = mutation_count(); i < count; ++i) {
-    const auto target = parse_target(mutate_text(text.str(), random), "x.toml");
+  const std::string text = read_file(PIANOLA_SOURCE_DIR "/tests/isa/targets/small16.toml");
+  int accepted = 0;
+  run_fuzz_cases(fuzz_case_count(), [&](FuzzRandom& random) {
+    const auto target = parse_target(mutate_text(random, text, kFragments), "x.toml");
     if (!target.ok()) {
       EXPECT_LT(to_string(target.error()).size(), kMessageBytesMax);
-    } else {
-      const auto again = parse_target(canonical_text(*target), "canonical");
-      ASSERT_TRUE(again.ok()) << to_string(again.error());
-      EXPECT_EQ(canonical_text(*again), canonical_text(*target));
+      return;
     }
-    ASSERT_FALSE(HasFailure()) << "mutation " << i;
-  }
+    ++accepted;
+    const auto again = parse_target(canonical_text(*target), "canonical");
+    ASSERT_TRUE(again.ok()) << to_string(again.error());
+    EXPECT_EQ(canonical_text(*again), canonical_text(*target));
+  });
+  EXPECT_GT(accepted, fuzz_case_count() / 100);
 }
 
 TEST(AssemblyFuzz, TextIsAcceptedAndConvertsOrIsRefused) {
-  limit_memory();
   Roll sample = sample_roll();
   sample.owned_data.resize(16 * 300);  // long enough to be compressed
   sample.data = sample.owned_data;
   const std::string long_text = disassemble(sample);
   // The short one is made for speed: most of the other is the target, parsed each time.
-  std::string text = ".target small16\n" + long_text.substr(long_text.find(".model"));
-  Random random(4);
-  size_t accepted = 0;
-  for (size_t i = 0, count = mutation_count(); i < count; ++i) {
-    const std::string mutant = mutate_text(i % 8 == 0 ? long_text : text, random);
-    const auto roll = assemble(mutant, "x.s", {.section_bytes_max = 1 << 20});
+  const std::string text = ".target small16\n" + long_text.substr(long_text.find(".model"));
+  int accepted = 0;
+  run_fuzz_cases(fuzz_case_count(), [&](FuzzRandom& random) {
+    const std::string& sound = random.one_in(8) ? long_text : text;
+    const auto roll =
+        assemble(mutate_text(random, sound, kFragments), "x.s", {.section_bytes_max = 1 << 20});
     if (!roll.ok()) {
       EXPECT_LT(to_string(roll.error()).size(), kMessageBytesMax);
-    } else {
-      ++accepted;
-      expect_converts_unchanged(*roll, serialize_roll(*roll));
+      return;
     }
-    ASSERT_FALSE(HasFailure()) << "mutation " << i << "\n" << mutant;
-  }
-  EXPECT_GT(accepted, mutation_count() / 20);
+    ++accepted;
+    expect_converts_unchanged(*roll, serialize_roll(*roll));
+  });
+  EXPECT_GT(accepted, fuzz_case_count() / 20);
 }
 
 }  // namespace
