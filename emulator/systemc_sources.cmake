@@ -13,6 +13,8 @@ if(SYSTEMC_INCLUDE_DIR AND SYSTEMC_LIBRARY)
   set_source_files_properties(systemc_platform.cc PROPERTIES
     COMPILE_DEFINITIONS "SC_CPLUSPLUS=201703L")
   target_link_libraries(pianola_emulator PRIVATE ${SYSTEMC_LIBRARY})
+  # Programs that never play on the platform do without the library, which wants an sc_main.
+  target_link_options(pianola_emulator INTERFACE LINKER:--as-needed)
 else()
   target_sources(pianola_emulator PRIVATE systemc_missing.cc)
 endif()
