@@ -21,6 +21,10 @@ inline void add_input_options(CLI::App& command, InputOptions& options) {
       ->default_str("sim16");
   command.add_option("-q,--quantization", options.quantization, "auto, w8 or w4")
       ->capture_default_str();
+  command
+      .add_option("--send", options.send,
+                  "what leaves the machine: logits, or tokens that it chose greedily")
+      ->capture_default_str();
   command.add_option("--context", options.context,
                      "positions; by default what the model was trained for, at most 512");
 }

@@ -77,6 +77,12 @@ Result<std::optional<Tokenizer>> read_tokenizer(const fs::path& model) {
   return std::optional<Tokenizer>(std::move(tokenizer));
 }
 
+Result<EntryOutput> parse_output(const std::string& name) {
+  if (name == "logits") return EntryOutput::Logits;
+  if (name == "tokens") return EntryOutput::Tokens;
+  return Error{ErrorCode::InvalidArgument, "expected logits or tokens, got " + name, "--send"};
+}
+
 Result<CompiledInput> open_input(const InputOptions& options) {
   CompiledInput input;
   if (is_roll(options.path)) {
@@ -104,6 +110,7 @@ Result<CompiledInput> open_input(const InputOptions& options) {
   CompileOptions compile;
   TRY(compile.weights, parse_quantization(options.quantization));
   compile.context = options.context;
+  TRY(compile.output, parse_output(options.send));
   compile.threads = options.threads;
   std::vector<std::byte> serialized;
   if (input.tokenizer) serialized = input.tokenizer->serialize();

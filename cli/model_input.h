@@ -18,6 +18,7 @@ struct InputOptions {
   std::string target = "sim16"; // models only
   bool target_given = false;
   std::string quantization = "auto";
+  std::string send = "logits";
   int context = 0;
   int threads = 0;
 };
@@ -32,6 +33,8 @@ struct CompiledInput {
   std::optional<Tokenizer> tokenizer;
   std::vector<uint64_t> macs;  // by entry: multiply-accumulates that the matrix units do
 };
+
+Result<EntryOutput> parse_output(const std::string& name);
 
 // Reads and verifies a roll, or compiles and verifies a model. A roll for another target than the one
 // given is refused. Notes of the compiler go to standard error.

@@ -41,7 +41,7 @@ Json entry_json(const Plan& plan, size_t index, const Target& target) {
   json["active_bound"] = active ? Json(active->name) : Json();
   // Loading weights makes no tokens.
   json["tokens_per_second"] =
-      entry.sends_logits ? Json(tokens_per_second(entry, target)) : Json();
+      entry.output != EntryOutput::None ? Json(tokens_per_second(entry, target)) : Json();
   json["instruction_words"] = entry.word_count;
   if (layer.ffn > 0) {
     json["layer"] = {{"attention_cycles", layer.attention},
@@ -118,6 +118,7 @@ Status plan(const InputOptions& options, bool as_json) {
   CompileOptions compile;
   TRY(compile.weights, parse_quantization(options.quantization));
   compile.context = options.context;
+  TRY(compile.output, parse_output(options.send));
   compile.threads = options.threads;
   Progress progress("planning for " + target.name, "entries");
   compile.on_progress = [&](int done, int total) {

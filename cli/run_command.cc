@@ -185,6 +185,12 @@ Status run(RunOptions options) {
   TRY_STATUS(check_executor_options(options.executor));
   if (options.executor.name == "reference") return run_reference(options);
   TRY(CompiledInput input, open_input(options.input));
+  if (sends_tokens(input.roll) && options.sampler.temperature > 0) {
+    return Error{ErrorCode::Unsupported,
+                 "the machine chooses greedily and sends tokens alone; use --temperature 0, or "
+                 "--send logits",
+                 options.input.path};
+  }
   Generation g;
   TRY(g.prompt_ids, encode_prompt(options, input.tokenizer));
   TRY(std::unique_ptr<Device> device, make_executor(input.roll, options.executor));

@@ -213,6 +213,11 @@ Status score(ScoreOptions options) {
                      "; compile with a longer --context",
                  options.ids_file};
   }
+  if (sends_tokens(input.roll)) {
+    return Error{ErrorCode::Unsupported,
+                 "its entries send tokens, a score needs logits; compile with --send logits",
+                 options.input.path};
+  }
   TRY(std::unique_ptr<Device> device, make_executor(input.roll, options.executor));
   TRY(Engine engine, Engine::create(input.roll, *device));
   TRY(Score result,

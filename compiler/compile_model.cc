@@ -35,15 +35,17 @@ std::vector<EntryShape> entry_shapes(const QuantizedGraph& graph, const Target& 
                                      const CompileOptions& options) {
   std::vector<EntryShape> shapes;
   if (target.weights == Residence::Mem || target.kv == KvResidence::Mem) {
-    shapes.push_back({EntryKind::Load, 1, graph.model.context});
+    shapes.push_back({EntryKind::Load, 1, graph.model.context, EntryOutput::None});
   }
   const int most = max_tokens(graph, target);
   for (int context : context_buckets(graph.model.context, target.lanes)) {
-    shapes.push_back({EntryKind::Decode, 1, context});
+    shapes.push_back({EntryKind::Decode, 1, context, options.output});
     if (options.verify > 1 && options.verify <= most && options.verify <= context) {
-      shapes.push_back({EntryKind::Verify, options.verify, context});
+      shapes.push_back({EntryKind::Verify, options.verify, context, options.output});
     }
-    if (most > 1 && most <= context) shapes.push_back({EntryKind::Prefill, most, context});
+    if (most > 1 && most <= context) {
+      shapes.push_back({EntryKind::Prefill, most, context, options.output});
+    }
   }
   return shapes;
 }
@@ -150,10 +152,10 @@ Result<Built> build_entry(const QuantizedGraph& graph, const Target& target,
   entry.tape = std::move(lowered.tape);
   entry.kv_read = std::move(lowered.kv_read);
   entry.kv_write = std::move(lowered.kv_write);
-  entry.sends_logits = shape.kind != EntryKind::Load;
-  if (entry.sends_logits) {
-    const int blocks = (graph.model.vocabulary + target.lanes - 1) / target.lanes;
-    entry.host_send_vectors = static_cast<uint32_t>(4 * blocks * shape.tokens);
+  entry.output = shape.output;
+  if (entry.output != EntryOutput::None) {
+    entry.host_send_vectors = static_cast<uint32_t>(
+        output_vectors(entry.output, graph.model.vocabulary, target.lanes, shape.tokens));
     entry.bounds = lower_bounds(graph, target, shape.tokens, shape.context, entry.word_count);
   }
   return built;
@@ -226,6 +228,13 @@ Result<Composition> compose(const Graph& graph, const Target& target,
   quantize.context = (context + target.lanes - 1) / target.lanes * target.lanes;
   TRY(QuantizedGraph quantized, quantize_graph(graph, target, quantize));
   TRY_STATUS(check_fits(quantized, target));
+  if (options.output == EntryOutput::Tokens && quantized.model.vocabulary > kChosenFromMax) {
+    return Error{ErrorCode::Unsupported,
+                 "a machine chooses from at most " + std::to_string(kChosenFromMax) +
+                     " tokens, this model has " + std::to_string(quantized.model.vocabulary) +
+                     "; compile it for logits",
+                 "target " + target.name};
+  }
   DataTape tape = build_data_tape(quantized, target);
   const std::vector<EntryShape> shapes = entry_shapes(quantized, target, options);
   TRY(std::vector<Built> built, build_entries(quantized, target, shapes, tape, options));

@@ -21,6 +21,8 @@ struct CompileOptions {
   WeightQuantization weights = WeightQuantization::Auto;
   int context = 0;   // positions; 0: what the model was trained for, at most 512
   int verify = 4;    // tokens of the verify entries; 0: none
+  // Logits, or Tokens: the machine chooses greedily, and the host needs not take the logits.
+  EntryOutput output = EntryOutput::Logits;
   int threads = 0;   // 0: as many as there are processors
   std::span<const std::byte> tokenizer;                    // serialized
   std::function<void(int done, int total)> on_progress;    // called from one thread at a time

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <limits>
 
 namespace pianola {
 namespace {
@@ -10,7 +11,20 @@ bool has_room(const Entry& entry, int position) {
   return entry.kind != EntryKind::Load && position + entry.tokens <= entry.context;
 }
 
+// Of a group of four vectors, bytes of fp32 from the lowest on.
+float read_lane(const std::byte* group, size_t lanes, size_t lane) {
+  uint32_t bits = 0;
+  for (size_t b = 0; b < 4; ++b) bits |= static_cast<uint32_t>(group[b * lanes + lane]) << (8 * b);
+  return std::bit_cast<float>(bits);
+}
+
 }  // namespace
+
+bool sends_tokens(const Roll& roll) {
+  const auto& entries = roll.metadata.entries;
+  return std::any_of(entries.begin(), entries.end(),
+                     [](const Entry& entry) { return entry.output == EntryOutput::Tokens; });
+}
 
 int choose_entry(const Roll& roll, int position, int remaining) {
   int best = -1;
@@ -104,15 +118,23 @@ void Engine::read_logits(int index, std::span<float> logits) const {
   const size_t all = static_cast<size_t>(output_tokens_);
   const size_t vocabulary = static_cast<size_t>(roll_->metadata.model.vocabulary);
   CHECK(index >= 0 && index < output_tokens_ && logits.size() == vocabulary);
+  if (sends_tokens_) return read_choice(index, logits);
   for (size_t first = 0; first < vocabulary; first += lanes) {
     const std::byte* group =
         output_.data() + (first / lanes * all + static_cast<size_t>(index)) * 4 * lanes;
     const size_t count = std::min(lanes, vocabulary - first);
-    for (size_t i = 0; i < count; ++i) {
-      uint32_t bits = 0;
-      for (size_t b = 0; b < 4; ++b) bits |= static_cast<uint32_t>(group[b * lanes + i]) << (8 * b);
-      logits[first + i] = std::bit_cast<float>(bits);
-    }
+    for (size_t i = 0; i < count; ++i) logits[first + i] = read_lane(group, lanes, i);
+  }
+}
+
+void Engine::read_choice(int index, std::span<float> logits) const {
+  const size_t lanes = static_cast<size_t>(roll_->target.lanes);
+  const std::byte* group = output_.data() + static_cast<size_t>(index) * 4 * lanes;
+  const float value = read_lane(group, lanes, 0);
+  const float token = read_lane(group + static_cast<size_t>(output_tokens_) * 4 * lanes, lanes, 0);
+  std::fill(logits.begin(), logits.end(), -std::numeric_limits<float>::infinity());
+  if (token >= 0 && token < static_cast<float>(logits.size())) {
+    logits[static_cast<size_t>(token)] = value;
   }
 }
 
@@ -135,6 +157,10 @@ Result<int> Engine::launch(int index, std::span<const int> tokens) {
   CHECK(index >= 0 && static_cast<size_t>(index) < roll_->metadata.entries.size());
   const Entry& entry = roll_->metadata.entries[index];
   CHECK(!tokens.empty() && tokens.size() <= static_cast<size_t>(entry.tokens));
+  if (entry.output == EntryOutput::None) {
+    return Error{ErrorCode::Unsupported, "it sends neither logits nor tokens",
+                 "entry " + entry.name};
+  }
   if (!can_launch(index)) {
     return Error{ErrorCode::OutOfRange,
                  "position " + std::to_string(position_) + " plus " + std::to_string(entry.tokens) +
@@ -158,7 +184,7 @@ Result<int> Engine::launch(int index, std::span<const int> tokens) {
   if (result.host_output.size() != expected) {
     return Error{ErrorCode::Mismatch,
                  "the device sent " + std::to_string(result.host_output.size()) +
-                     " bytes of logits, expected " + std::to_string(expected),
+                     " bytes, expected " + std::to_string(expected),
                  "entry " + entry.name};
   }
   launches_.push_back({index, position_, static_cast<int>(tokens.size()), entry.cycles,
@@ -166,6 +192,7 @@ Result<int> Engine::launch(int index, std::span<const int> tokens) {
   position_ += static_cast<int>(tokens.size());
   output_ = std::move(result.host_output);
   output_tokens_ = entry.tokens;
+  sends_tokens_ = entry.output == EntryOutput::Tokens;
   return static_cast<int>(tokens.size());
 }
 

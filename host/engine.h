@@ -28,6 +28,9 @@ int choose_entry(const Roll& roll, int position, int remaining);
 // The entry that takes `tokens` at once for the fewest cycles; -1: none does.
 int choose_entry_for_all(const Roll& roll, int position, int tokens);
 
+// Whether the roll's entries send tokens, so that there is nothing but greedy choice.
+bool sends_tokens(const Roll& roll);
+
 // The launch parameters of an entry, by index.
 std::vector<uint32_t> launch_registers(const Entry& entry, int lanes, int position,
                                        std::span<const int> tokens);
@@ -48,7 +51,8 @@ class Engine {
   // takes); returns how many it took. read_logits gives what came out. Errors as of extend.
   Result<int> launch(int entry, std::span<const int> tokens);
   Result<int> launch_some(std::span<const int> tokens);
-  // The logits after token `index` of the latest launch: [vocabulary].
+  // The logits after token `index` of the latest launch: [vocabulary]. An entry that sends tokens tells the
+  // largest alone; the others are -inf here.
   void read_logits(int index, std::span<float> logits) const;
 
   // Forgets everything from `position` on: the next token goes there. Position 0 starts anew.
@@ -66,6 +70,7 @@ class Engine {
  private:
   Engine(const Roll& roll, Device& device) : roll_(&roll), device_(&device) {}
   Status play_load_entries();
+  void read_choice(int index, std::span<float> logits) const;
   std::vector<std::vector<float>> all_logits(int tokens) const;
 
   const Roll* roll_;
@@ -74,6 +79,7 @@ class Engine {
   std::vector<LaunchRecord> launches_;
   std::vector<std::byte> output_;  // of the latest launch
   int output_tokens_ = 0;          // of its entry
+  bool sends_tokens_ = false;      // it does
 };
 
 }  // namespace pianola

@@ -52,6 +52,25 @@ Status check_generation(const GenerationOptions& options, int vocabulary, int co
   return Ok{};
 }
 
+Status check_greedy(const GenerationOptions& options) {
+  const LogitAdjustments& a = options.adjustments;
+  const char* where = options.sampler.temperature > 0 ? "temperature"
+                      : options.top_logprobs >= 0     ? "logprobs"
+                      : options.score_prompt          ? "echo"
+                      : options.constraint            ? "response_format"
+                      : a.repetition_penalty != 1     ? "repetition_penalty"
+                      : a.presence_penalty != 0       ? "presence_penalty"
+                      : a.frequency_penalty != 0      ? "frequency_penalty"
+                      : !a.bias.empty()               ? "logit_bias"
+                                                      : nullptr;
+  if (where == nullptr) return Ok{};
+  return Error{ErrorCode::Unsupported,
+               std::string(where) +
+                   " needs all logits, but this roll's machine chooses greedily and sends tokens "
+                   "alone; leave it out, or compile with --send logits",
+               where};
+}
+
 ScoredToken score_token(std::span<const float> logits, int id, int top) {
   float largest = -std::numeric_limits<float>::infinity();
   for (const float logit : logits) {

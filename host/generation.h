@@ -86,6 +86,9 @@ struct GenerationUpdate {
 // out of range, ids outside the vocabulary, a prompt that leaves no room in the context.
 Status check_generation(const GenerationOptions& options, int vocabulary, int context);
 
+// Error Unsupported: an option that needs all logits, of a machine that sends tokens.
+Status check_greedy(const GenerationOptions& options);
+
 // The log probability of a token and the most likely ones. `logits` [vocabulary].
 ScoredToken score_token(std::span<const float> logits, int id, int top);
 

@@ -47,6 +47,12 @@ Result<SharedEngine> SharedEngine::create(const Roll& roll, Device& device,
                      "; a draft needs the model's tokenizer",
                  "draft"};
   }
+  if (sends_tokens(*draft->roll) && !sends_tokens(roll)) {
+    return Error{ErrorCode::Unsupported,
+                 "the draft's roll sends tokens, the model's logits, from which other tokens can be "
+                 "drawn; compile the draft with --send logits",
+                 "draft"};
+  }
   if (draft->roll->target.kv == KvResidence::Mem && shared.slots_.size() > 1) {
     return Error{ErrorCode::Unsupported,
                  "the draft's target keeps one sequence in MEM, the model's several; compile both "
@@ -63,6 +69,7 @@ Result<SharedEngine> SharedEngine::create(const Roll& roll, Device& device,
 Result<std::uint64_t> SharedEngine::submit(GenerationOptions options, Sink sink) {
   const RollModel& model = roll_->metadata.model;
   TRY_STATUS(check_generation(options, model.vocabulary, model.context));
+  if (sends_tokens(*roll_)) TRY_STATUS(check_greedy(options));
   auto request = std::make_unique<Request>(Request{next_id_,
                                                    Generation(std::move(options), tokenizer_),
                                                    std::move(sink),

@@ -364,7 +364,6 @@ class Assembler {
 
   Status read_entry(AssemblyLine& line) {
     close_entry();
-    constexpr std::string_view kNoYes[] = {"no", "yes"};
     Entry entry;
     TRY(const int kind, line.take_choice("kind", kEntryKindNames));
     entry.kind = static_cast<EntryKind>(kind);
@@ -374,8 +373,9 @@ class Assembler {
     TRY(entry.cycles, line.take_unsigned("cycles", UINT64_MAX));
     TRY_STATUS(read_number(line, "host_receive", entry.host_receive_vectors, 0));
     TRY_STATUS(read_number(line, "host_send", entry.host_send_vectors, 0));
-    TRY(const int logits, line.take_choice("logits", kNoYes, 1));
-    entry.sends_logits = logits == 1;
+    TRY(const int output, line.take_choice("output", kEntryOutputNames,
+                                           static_cast<int>(EntryOutput::Logits)));
+    entry.output = static_cast<EntryOutput>(output);
     entry.first_word = roll_.owned_words.size();
     words_of_ = WordsOf::Entry;
     if (line.has("first_word") || line.has("words")) {

@@ -8,7 +8,7 @@
 //   .kv vectors=1000
 //   .persistent name="weights" slice=3 first_word=16 words=64
 //   .entry kind=decode name="decode@256" tokens=1 context=256 cycles=123456 host_send=128
-//   logits=yes .register index=1 name="position" role=position minimum=0 maximum=255 .tape base=38
+//   output=logits .register index=1 name="position" role=position minimum=0 maximum=255 .tape base=38
 //   count=2 repeat=20 stride=-1      also .kv_read, .kv_write .bound name="tape" cycles=1000 nop 12
 //   push mem.read slice=3 mask=0xf : start=120 n1=7 p1=1 READ dir=EAST stream=4 address=0x10 s1=1
 //   end

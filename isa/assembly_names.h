@@ -23,8 +23,9 @@ inline constexpr QueueName kQueueNames[] = {
     {"mxm.mac", "unit", UnitTable::MxmMac},
 };
 
-// By EntryKind and by RegisterDeclaration::Role.
+// By EntryKind, EntryOutput and RegisterDeclaration::Role.
 inline constexpr std::string_view kEntryKindNames[] = {"load", "prefill", "decode", "verify"};
+inline constexpr std::string_view kEntryOutputNames[] = {"none", "logits", "tokens"};
 inline constexpr std::string_view kRoleNames[] = {
     "constant", "position", "position_block", "position_lane", "token", "kv_row", "kv_block_word"};
 

@@ -138,9 +138,22 @@ class Checker {
         check_segments(entry, entry.kv_write, roll_.metadata.kv_vectors, where + " kv_write"));
     TRY_STATUS(check_port(entry, entry.host_receive_vectors, where + " host_receive"));
     TRY_STATUS(check_port(entry, entry.host_send_vectors, where + " host_send"));
+    TRY_STATUS(check_output(entry, where));
     if (entry.bounds.size() > kBoundsMax) return bad(where, "more than 256 bounds");
     for (const Bound& bound : entry.bounds) TRY_STATUS(check_name(bound.name, where + " bound"));
     return Ok{};
+  }
+
+  Status check_output(const Entry& entry, const std::string& where) const {
+    TRY_STATUS(check_range(static_cast<int>(entry.output), 0, static_cast<int>(EntryOutput::Tokens),
+                           where + " output"));
+    if (entry.output == EntryOutput::None) return Ok{};
+    const uint64_t expected = output_vectors(entry.output, roll_.metadata.model.vocabulary,
+                                             roll_.target.lanes, entry.tokens);
+    if (entry.host_send_vectors == expected) return Ok{};
+    return bad(where + " host_send",
+               "expected " + std::to_string(expected) + " vectors of its output, got " +
+                   std::to_string(entry.host_send_vectors));
   }
 
   static Status check_registers(const Entry& entry, const std::string& entry_where) {

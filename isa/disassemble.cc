@@ -140,7 +140,8 @@ void add_entry(std::string& out, const Entry& entry, bool names_words) {
   add_unsigned(out, "cycles", entry.cycles);
   add_unless(out, "host_receive", entry.host_receive_vectors, 0);
   add_unless(out, "host_send", entry.host_send_vectors, 0);
-  out += entry.sends_logits ? " logits=yes" : " logits=no";
+  out += " output=";
+  out += kEntryOutputNames[static_cast<int>(entry.output)];
   if (names_words) {
     add_unsigned(out, "first_word", entry.first_word);
     add_unsigned(out, "words", entry.word_count);

@@ -321,4 +321,12 @@ Result<Roll> parse_roll(std::span<const std::byte> bytes, std::string_view where
   return roll;
 }
 
+uint64_t output_vectors(EntryOutput output, int vocabulary, int lanes, int tokens) {
+  const auto width = static_cast<uint64_t>(lanes), count = static_cast<uint64_t>(vocabulary);
+  uint64_t groups = 0;
+  if (output == EntryOutput::Logits) groups = (count + width - 1) / width;
+  if (output == EntryOutput::Tokens) groups = 2;
+  return 4 * groups * static_cast<uint64_t>(tokens);
+}
+
 }  // namespace pianola

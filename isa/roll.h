@@ -21,7 +21,7 @@
 
 namespace pianola {
 
-constexpr uint32_t kRollVersion = 1;
+constexpr uint32_t kRollVersion = 2;
 constexpr int kLaunchParametersMax = 1024;  // registers of the machine included
 
 enum class EntryKind : uint8_t { Load, Prefill, Decode, Verify };
@@ -63,6 +63,15 @@ struct Bound {
   uint64_t cycles = 0;
 };
 
+// What leaves at the host port, in groups of four vectors of fp32.
+enum class EntryOutput : uint8_t {
+  None,
+  Logits,  // [block of `lanes` vocabulary entries][token]: lane = vocabulary index mod lanes
+  Tokens,  // [2][token]: the largest logit, then the lowest vocabulary index that has it, in all lanes
+};
+// Vectors that leave for `tokens` tokens.
+uint64_t output_vectors(EntryOutput output, int vocabulary, int lanes, int tokens);
+
 struct Entry {
   EntryKind kind = EntryKind::Decode;
   std::string name;       // "decode@256"
@@ -77,9 +86,7 @@ struct Entry {
   uint32_t host_receive_vectors = 0;
   uint32_t host_send_vectors = 0;
   std::vector<Bound> bounds;
-  // Logits leave as groups of four vectors (fp32, lane = vocabulary index mod lanes): for each block
-  // of `lanes` vocabulary entries, for each of the T tokens, one group.
-  bool sends_logits = true;
+  EntryOutput output = EntryOutput::Logits;
 };
 
 // A named region of MEM words that keeps its contents between launches (weights, KV).

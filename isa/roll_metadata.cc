@@ -86,7 +86,7 @@ Entry unpack(const flat::Entry* source, Budget& budget) {
       entry.bounds.push_back({unpack(bound->name(), budget), bound->cycles()});
     }
   }
-  entry.sends_logits = source->sends_logits();
+  entry.output = static_cast<EntryOutput>(source->output());
   return entry;
 }
 
@@ -141,7 +141,8 @@ Offset<flat::Entry> pack(FlatBufferBuilder& builder, const Entry& entry) {
   return flat::CreateEntry(builder, static_cast<uint8_t>(entry.kind), name, entry.tokens,
                            entry.context, entry.first_word, entry.word_count, entry.cycles,
                            register_list, tape, kv_read, kv_write, entry.host_receive_vectors,
-                           entry.host_send_vectors, bound_list, entry.sends_logits);
+                           entry.host_send_vectors, bound_list,
+                           static_cast<uint8_t>(entry.output));
 }
 
 }  // namespace

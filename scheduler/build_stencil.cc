@@ -128,17 +128,18 @@ class Builder {
     m.step = step;
     m.array = ref.array;
     reach(ref.reg, m);
-    if (ref.lane_reg) m.reach_high += 1;  // an offset past the last lane goes to the next word
+    if (ref.lane >= 0) m.reach_high += 1;  // an offset past the last lane goes to the next word
     stencil_.memory.push_back(m);
 
     MemInstruction instruction;
-    instruction.op = !write ? MemOp::Read : ref.lane_reg ? MemOp::WriteLane : MemOp::Write;
+    instruction.op = !write ? MemOp::Read : ref.lane >= 0 ? MemOp::WriteLane : MemOp::Write;
     instruction.dir = dir;
     instruction.address = static_cast<uint32_t>(m.address);
     instruction.s1 = step[0];
     instruction.s2 = step[1];
     instruction.s3 = step[2];
     instruction.reg = static_cast<uint32_t>(ref.reg);
+    instruction.lane = static_cast<uint32_t>(std::max(0, ref.lane));
     instruction.lane_reg = static_cast<uint32_t>(ref.lane_reg);
     instruction.lane_step = static_cast<uint32_t>(ref.lane_step);
     instruction.rows = static_cast<uint32_t>(m.rows);

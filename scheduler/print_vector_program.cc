@@ -16,7 +16,11 @@ struct Printer {
     }
     if (r.reg) out << " + R" << r.reg;
     if (r.row) out << " row";
-    if (r.lane_reg) out << " lane R" << r.lane_reg << " + " << r.lane_step << "*i1";
+    if (r.lane >= 0) {
+      out << " lane " << r.lane;
+      if (r.lane_reg) out << " + R" << r.lane_reg;
+      if (r.lane_step) out << " + " << r.lane_step << "*i1";
+    }
     out << "]";
   }
   void nest(const Nest& n) {

@@ -42,8 +42,9 @@ struct ArrayRef {
   int reg = 0;             // launch register added to the index
   // Writes: one row of bytes, which the array's slices hold in turn; index, steps and register count rows.
   bool row = false;
-  int lane_reg = 0;        // writes: launch register of the lane; 0: whole vectors
-  int lane_step = 0;       // lanes per iteration of level 1
+  // Writes: one lane, or -1 for whole vectors; a launch register added to it, and lanes per iteration of level
+  // 1. A lane beyond the last is one of the next vector.
+  int lane = -1, lane_reg = 0, lane_step = 0;
 };
 
 struct Nest {

@@ -235,6 +235,7 @@ void Lowering::append_row(const Heads& h, ArrayId source, int head,
   scale.pass.out_format = VxmOutFormat::F32;
   ArrayRef lane = to(scales, 0, {0, 0, 0});
   lane.reg = kBlockRegister;
+  lane.lane = 0;
   lane.lane_reg = kLaneRegister;
   lane.lane_step = tokens_ > 1 ? 1 : 0;
   scale.writes = {lane};

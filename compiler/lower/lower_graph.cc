@@ -324,7 +324,10 @@ Lowering::Product Lowering::declare_output(const QNode& node, const QLinear& op)
     return false;
   }();
   if (op.has_residual) product.residual = values_[node.inputs[1]];
-  if (!to_host) {
+  if (to_host && shape_.output == EntryOutput::Tokens) {
+    product.chosen_from = true;
+    if (choices_.count == 0) choices_ = declare_choices(matrix.rows / lanes_, 1);
+  } else if (!to_host) {
     // Sums with a residual change banks from one to the next; the up product of a gate has a home
     // of its own, because both meet in one pass.
     Place place{0, 1};
@@ -384,6 +387,8 @@ void Lowering::lower(const QNode& node, const QSiluMul&) {
   }
 }
 
-void Lowering::lower(const QNode&, const QLogits&) {}
+void Lowering::lower(const QNode&, const QLogits&) {
+  if (shape_.output == EntryOutput::Tokens) finish_choice();
+}
 
 }  // namespace pianola

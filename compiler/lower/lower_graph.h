@@ -15,7 +15,11 @@ struct EntryShape {
   EntryKind kind = EntryKind::Decode;
   int tokens = 1;   // T
   int context = 0;  // N, a multiple of lanes
+  EntryOutput output = EntryOutput::Logits;
 };
+
+// Tokens that an entry can choose from.
+inline constexpr int kChosenFromMax = 1 << 24;
 
 struct LoweredEntry {
   VectorProgram program;

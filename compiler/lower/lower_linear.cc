@@ -29,14 +29,20 @@ void Lowering::lower_product(const QNode& node, const Codes& codes, const Produc
     copy.destination = to(scales, 0, {1, windows, 0});
     emit(copy);
     tape_vectors_ += static_cast<uint64_t>(count) * windows * 2;
-    for (int block = first; block < first + count; ++block) {
-      lower_block(node, codes, product, block, scales, (block - first) * windows);
+    ArrayRef output = to(product.output, first * tokens_, {1, 0, 0});
+    if (product.chosen_from) {
+      output = to(add_value(node.name + ".logits", state({0, 1}), count), 0, {1, 0, 0});
     }
+    for (int block = first; block < first + count; ++block, output.index += tokens_) {
+      lower_block(node, codes, product, block, output, scales, (block - first) * windows);
+    }
+    if (product.chosen_from) choose_in_blocks(output.array, first, count);
   }
 }
 
+// The block's sums go to `output`, or to the host if that names no array.
 void Lowering::lower_block(const QNode& node, const Codes& codes, const Product& product, int block,
-                           ArrayId scales, int scales_index) {
+                           const ArrayRef& output, ArrayId scales, int scales_index) {
   const QuantizedMatrix& matrix = *product.matrix;
   const int mxm = mxm_of(next_block_++);
   const int side = side_of_mxm(mxm), chain = chain_of(side);
@@ -91,11 +97,8 @@ void Lowering::lower_block(const QNode& node, const Codes& codes, const Product&
       sum.pass.out_format = VxmOutFormat::F32;
       sum.pass.out_source = VxmOutSource::W;
       sum.closes_group = true;
-      if (product.output >= 0) {
-        sum.writes = {to(product.output, block * tokens_, {1, 0, 0})};
-      } else {
-        sum.to_host = true;
-      }
+      sum.to_host = output.array < 0;
+      if (!sum.to_host) sum.writes = {output};
     }
     op.consumers = {sum};
     emit(op);

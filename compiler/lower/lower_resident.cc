@@ -299,11 +299,15 @@ void Lowering::reduce(const ResidentWork& work, const BlockGroup& group, int fir
     sum.pass.out_format = VxmOutFormat::F32;
     sum.pass.out_source = VxmOutSource::W;
     sum.closes_group = true;
-    if (output.output >= 0) {
-      sum.writes = {to(output.output, block * tokens_, {1, tokens_, 0})};
-    } else {
-      sum.to_host = true;
+    if (output.chosen_from) {
+      const ArrayId logits = add_value(name + ".logits", state({0, 1}), count);
+      sum.writes = {to(logits, 0, {1, tokens_, 0})};
+      emit(sum);
+      choose_in_blocks(logits, block, count);
+      continue;
     }
+    sum.to_host = output.output < 0;
+    if (!sum.to_host) sum.writes = {to(output.output, block * tokens_, {1, tokens_, 0})};
     emit(sum);
   }
 }

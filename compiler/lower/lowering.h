@@ -98,17 +98,29 @@ class Lowering {
   // lower_linear.cc
   struct Product {
     const QuantizedMatrix* matrix;
-    ArrayId output = -1;  // -1: to the host
+    ArrayId output = -1;  // -1: to the host, or to the choice
     ArrayId residual = -1;
-    int output_index = 0;
+    bool chosen_from = false;  // the logits of an entry that sends tokens
   };
   Product declare_output(const QNode& node, const QLinear& op);
   void lower_product(const QNode& node, const Codes& codes, const Product& product);
   void lower_block(const QNode& node, const Codes& codes, const Product& product, int block,
-                   ArrayId scales, int scales_index);
+                   const ArrayRef& output, ArrayId scales, int scales_index);
   int tiles_per_window(const QuantizedMatrix& matrix) const {
     return matrix.window / target_.lanes;
   }
+
+  // lower_choice.cc
+  // Of each token: `count` values with their indices, in the lanes of arrays [token][vector].
+  struct Choices {
+    ArrayId values = -1, indices = -1;
+    int count = 0, vectors = 0;
+  };
+  Choices declare_choices(int count, int level);
+  ArrayRef lanes_of(const Choices& choices, ArrayId array, int first) const;
+  void choose_in_blocks(ArrayId logits, int first, int count);
+  void choose(const Choices& next, float reach, int level);
+  void finish_choice();
 
   // lower_resident.cc
   struct ResidentArrays {
@@ -239,6 +251,7 @@ class Lowering {
   std::vector<ArrayId> resident_scales_;  // of each matrix: [block][window]
   std::vector<ArrayId> resident_gains_;
   int next_sums_ = 0;
+  Choices choices_;
   void receive(ArrayId id);
   std::vector<Cache> caches_;  // resident: [layer * kv_heads + head]; else of staged_for_, by head
   const QNode* staged_for_ = nullptr;

@@ -16,7 +16,7 @@ void read_sampling(BodyFields& fields, CompletionRequest& request) {
   const auto real = [&](const char* name, float& value, double least, double most) {
     if (const auto given = fields.number(name, least, most)) value = static_cast<float>(*given);
   };
-  real("temperature", request.sampler.temperature, 0, 100);
+  request.temperature = fields.number("temperature", 0, 100);
   real("top_p", request.sampler.top_p, 0, 1);
   if (request.sampler.top_p == 0) {  // only the likeliest
     request.sampler.top_p = 1;

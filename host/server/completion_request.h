@@ -30,7 +30,8 @@ struct CompletionRequest {
   int n = 1;
   bool stream = false, include_usage = false, echo = false;
   std::optional<int> tokens_max;
-  SamplerOptions sampler{.temperature = 1};
+  std::optional<double> temperature;  // nothing: 1, or 0 where the machine chooses
+  SamplerOptions sampler;             // all but the temperature
   LogitAdjustments adjustments;
   std::vector<std::string> stop;
   int top_logprobs = -1;  // -1: none

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdio>
 
+#include "host/engine.h"
 #include "host/grammar/grammar_constraint.h"
 #include "host/server/constrain_tokens.h"
 
@@ -59,6 +60,7 @@ ApiResult<std::vector<GenerationOptions>> prepare_generations(const CompletionRe
   if (!prompts.ok()) return prompts.error();
   const ApiResult<std::optional<Grammar>> grammar = grammar_of(request);
   if (!grammar.ok()) return grammar.error();
+  const bool greedy = sends_tokens(*model.roll);
   std::vector<GenerationOptions> out;
   for (const std::vector<int>& prompt : prompts.value()) {
     const int room = facts.context + 1 -
@@ -69,6 +71,7 @@ ApiResult<std::vector<GenerationOptions>> prepare_generations(const CompletionRe
       options.prompt = prompt;
       options.tokens_max = request.tokens_max.value_or(room);
       options.sampler = request.sampler;
+      options.sampler.temperature = static_cast<float>(request.temperature.value_or(greedy ? 0 : 1));
       options.sampler.seed += static_cast<std::uint64_t>(i);
       options.adjustments = request.adjustments;
       options.stop = request.stop;
@@ -86,7 +89,8 @@ ApiResult<std::vector<GenerationOptions>> prepare_generations(const CompletionRe
         options.constraint =
             std::make_unique<GrammarConstraint>(*grammar.value(), *model.token_vocabulary);
       }
-      const Status checked = check_generation(options, facts.vocabulary, facts.context);
+      Status checked = check_generation(options, facts.vocabulary, facts.context);
+      if (checked.ok() && greedy) checked = check_greedy(options);
       if (!checked.ok()) {
         // The sampler names the option at fault first.
         const Error& cause = checked.error();

@@ -107,6 +107,18 @@ class Run(Case):
         text = self.succeed("run", MODEL, "-p", "The", "-n", 12)
         self.assertIn(from_model["text"].strip(), text)
 
+    def test_machine_chooses_the_same_tokens(self):
+        arguments = (MODEL, "-p", "The", "-n", 12, "--json")
+        chosen = json.loads(self.succeed("run", *arguments, "--send", "tokens"))
+        self.assertEqual(chosen["ids"], json.loads(self.succeed("run", *arguments))["ids"])
+        self.assertEqual(chosen["cycles"], chosen["predicted_cycles"])
+        roll = self.roll("--send", "tokens")
+        self.fail_with(["tokens alone", "--send logits"], "run", roll, "-p", "a", "--temperature", 1)
+        ids = self.path / "few.ids"
+        ids.write_text("1 2 3\n")
+        self.fail_with(["a score needs logits"], "score", roll, "--ids-file", ids)
+        self.fail_with(["--send"], "run", MODEL, "-p", "a", "--send", "words")
+
     def test_reference_gives_the_golden_tokens(self):
         golden = json.loads((MODEL / "golden.json").read_text())
         prompt = golden["prompts"][0]

@@ -7,7 +7,7 @@
 
 namespace pianola::test {
 
-Roll small_roll(const char* target, const LlamaShape& shape) {
+Roll small_roll(const char* target, const LlamaShape& shape, EntryOutput output) {
   // By process and shape: ctest runs tests of one program side by side.
   const std::filesystem::path directory =
       std::filesystem::path(testing::TempDir()) /
@@ -17,6 +17,7 @@ Roll small_roll(const char* target, const LlamaShape& shape) {
   const Model model = must(import_model(directory));
   CompileOptions options;
   options.context = kSmallContext;
+  options.output = output;
   Roll roll = compile_verified(model.graph, target, options);
   std::filesystem::remove_all(directory);
   return roll;

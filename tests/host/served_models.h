@@ -14,16 +14,19 @@ namespace pianola::test {
 inline constexpr int kSmallVocabulary = 96;
 inline constexpr int kSmallContext = 128;
 
+inline const LlamaShape kSmallShape{.hidden = 32,
+                                    .layers = 2,
+                                    .heads = 2,
+                                    .kv_heads = 1,
+                                    .head_dim = 16,
+                                    .ffn = 48,
+                                    .vocab = kSmallVocabulary,
+                                    .context_max = 128,
+                                    .seed = 3};
+
 // A llama with random weights, compiled and verified.
-Roll small_roll(const char* target = "sim16", const LlamaShape& shape = {.hidden = 32,
-                                                                         .layers = 2,
-                                                                         .heads = 2,
-                                                                         .kv_heads = 1,
-                                                                         .head_dim = 16,
-                                                                         .ffn = 48,
-                                                                         .vocab = kSmallVocabulary,
-                                                                         .context_max = 128,
-                                                                         .seed = 3});
+Roll small_roll(const char* target = "sim16", const LlamaShape& shape = kSmallShape,
+                EntryOutput output = EntryOutput::Logits);
 
 // A request by number: prompts of 1 to 40 tokens, many with a common beginning; greedy or drawn,
 // with and without penalties, bias and log probabilities. Equal numbers give equal requests.

@@ -296,6 +296,44 @@ TEST_F(SharedEngineTest, ScoresThePromptFromItsFirstTokenOn) {
   }
 }
 
+TEST_F(SharedEngineTest, ChoosesOnTheMachineWhatTheHostWouldChoose) {
+  const Roll roll = small_roll("sim16", kSmallShape, EntryOutput::Tokens);
+  const std::unique_ptr<Device> device = load_device("emulator", roll);
+  SharedEngine engine = must(SharedEngine::create(roll, *device, nullptr, {.slots = 3}));
+  std::vector<Answer> answers(12);
+  const auto greedy = [](std::uint64_t i) {
+    GenerationOptions options;
+    options.prompt = random_ids(1 + 3 * i, kSmallVocabulary, i);
+    options.tokens_max = 20;
+    return options;
+  };
+  for (std::uint64_t i = 0; i < answers.size(); ++i) {
+    must(engine.submit(greedy(i), collect(answers[i])));
+  }
+  while (engine.step()) {
+  }
+  for (std::uint64_t i = 0; i < answers.size(); ++i) {
+    EXPECT_EQ(answers[i].tokens, answer_alone(roll_, *device_, greedy(i)).tokens) << i;
+  }
+
+  const auto refuse = [&](const char* option, auto change) {
+    GenerationOptions options = greedy(0);
+    change(options);
+    Answer answer;
+    expect_error(engine.submit(std::move(options), collect(answer)), ErrorCode::Unsupported,
+                 std::string(option) + " needs all logits");
+  };
+  refuse("temperature", [](GenerationOptions& o) { o.sampler.temperature = 0.5f; });
+  refuse("logprobs", [](GenerationOptions& o) { o.top_logprobs = 0; });
+  refuse("echo", [](GenerationOptions& o) { o.score_prompt = true; });
+  refuse("repetition_penalty", [](GenerationOptions& o) { o.adjustments.repetition_penalty = 2; });
+  refuse("presence_penalty", [](GenerationOptions& o) { o.adjustments.presence_penalty = 1; });
+  refuse("frequency_penalty", [](GenerationOptions& o) { o.adjustments.frequency_penalty = 1; });
+  refuse("logit_bias", [](GenerationOptions& o) { o.adjustments.bias[3] = 1; });
+  expect_error(SharedEngine::create(roll_, *device_, nullptr, {}, DraftModel{&roll, device.get()}),
+               ErrorCode::Unsupported, "sends tokens, the model's logits");
+}
+
 TEST_F(SharedEngineTest, RefusesWhatCannotBeRun) {
   SharedEngine engine = make(1);
   Answer answer;

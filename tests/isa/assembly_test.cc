@@ -56,7 +56,7 @@ TEST(Assembly, ReadsAsText) {
   const std::string text = disassemble(sample_roll());
   EXPECT_CONTAINS(text,
                   "\n.entry kind=decode name=\"decode@256\" tokens=1 context=256 cycles=123456 "
-                  "host_send=128 logits=yes\n");
+                  "host_send=128 output=logits\n");
   EXPECT_CONTAINS(text,
                   "\n.register index=2 name=\"row\" role=kv_row argument=4 minimum=0 maximum=1020 "
                   "multiple=4\n");
@@ -185,8 +185,8 @@ TEST(Assemble, NamesTheLineOfEveryMistake) {
       {".entry kind=load name=\"a\\", "a quote is not closed"},
       {".entry kind=load name=\"a\"b", "expected a space behind a quote"},
       {".entry kind=load name=a tokens=-1", "tokens: expected 0 to 2147483647, got \"-1\""},
-      {".entry kind=load name=a tokens=0 context=0 cycles=1 logits=maybe",
-       "logits: expected one of no, yes"},
+      {".entry kind=load name=a tokens=0 context=0 cycles=1 output=maybe",
+       "output: expected one of none, logits, tokens"},
       {".entry kind=load name=a tokens=0 context=0 cycles=1 first_word=0", "words: expected 0 to"},
       {".entry kind=load name=a tokens=0 context=0 cycles=1 first_word=0 words=1\nend",
        "x.s:3: the entry names its words"},

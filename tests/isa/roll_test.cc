@@ -67,7 +67,7 @@ TEST(Roll, ComesBackFromItsBytesUnchanged) {
   EXPECT_EQ(entry.registers[1].role, RegisterDeclaration::Role::KvRow);
   EXPECT_EQ(entry.registers[1].argument, 4);
   EXPECT_EQ(entry.bounds[1].cycles, 17u);
-  EXPECT_FALSE(again->metadata.entries[0].sends_logits);
+  EXPECT_EQ(again->metadata.entries[0].output, EntryOutput::None);
   EXPECT_EQ(again->metadata.model.architecture, roll.metadata.model.architecture);
   EXPECT_EQ(again->metadata.model.eos, (std::vector<int>{2, 7}));
   EXPECT_EQ(again->metadata.persistent[0].words, 64);
@@ -148,8 +148,8 @@ TEST(Roll, RefusesDamagedContainers) {
   using Bytes = std::vector<std::byte>;
   EXPECT_CONTAINS(damaged([](Bytes& b) { b.clear(); }, false), "0 bytes are less");
   EXPECT_CONTAINS(damaged([](Bytes& b) { b[0] = std::byte{0}; }, false), "not a roll");
-  EXPECT_CONTAINS(damaged([](Bytes& b) { poke<uint32_t>(b, 8, 2); }, false),
-                  "has version 2, this build plays version 1");
+  EXPECT_CONTAINS(damaged([](Bytes& b) { poke<uint32_t>(b, 8, 3); }, false),
+                  "has version 3, this build plays version 2");
   EXPECT_CONTAINS(damaged([](Bytes& b) { b[20] = std::byte{1}; }, false), "checksum of the header");
   EXPECT_CONTAINS(damaged([](Bytes& b) { b.pop_back(); }, false), "truncated");
   EXPECT_CONTAINS(damaged([](Bytes& b) { b.push_back(std::byte{0}); }, false), "appended to");
@@ -189,7 +189,7 @@ struct BadMetadata {
 
 TEST(CheckRoll, RefusesEveryNumberOutOfBounds) {
   const BadMetadata cases[] = {
-      {"version: expected 1, got 9", [](Roll& r) { r.metadata.version = 9; }},
+      {"version: expected 2, got 9", [](Roll& r) { r.metadata.version = 9; }},
       {"target: the embedded target",
        [](Roll& r) { r.metadata.target_name = std::string("other"); }},
       {"target: the embedded target", [](Roll& r) { r.metadata.target_text += std::string("\n"); }},
@@ -268,6 +268,11 @@ TEST(CheckRoll, RefusesEveryNumberOutOfBounds) {
          r.metadata.entries[1].kv_read.clear();
          r.metadata.entries[1].cycles = 31;
        }},
+      {"host_send: expected 128 vectors of its output, got 127",
+       [](Roll& r) { r.metadata.entries[1].host_send_vectors = 127; }},
+      {"host_send: expected 8 vectors of its output, got 128",
+       [](Roll& r) { r.metadata.entries[1].output = EntryOutput::Tokens; }},
+      {"output", [](Roll& r) { r.metadata.entries[1].output = static_cast<EntryOutput>(3); }},
       {"host_receive: 4294967295 vectors",
        [](Roll& r) { r.metadata.entries[1].host_receive_vectors = ~0u; }},
       {"do not pass a port",

@@ -94,7 +94,7 @@ inline Roll sample_roll() {
   load.first_word = 0;
   load.word_count = 6;
   load.cycles = 99;
-  load.sends_logits = false;
+  load.output = EntryOutput::None;
   load.tape = {{.base = 0, .count = 40}};
   Entry decode;
   decode.name = "decode@256";

@@ -294,6 +294,18 @@ class Settings(unittest.TestCase):
                 status, answer = server.post("/v1/chat/completions", {**chat, "max_tokens": 2})
                 self.assertEqual((status, answer["choices"][0]["finish_reason"]), (200, "length"))
 
+    def test_machine_that_chooses(self):
+        with serve() as server:
+            expected = server.post("/v1/completions", TEXT)[1]["choices"][0]["text"]
+        with serve("--send", "tokens") as server:
+            greedy = {"prompt": TEXT["prompt"], "max_tokens": TEXT["max_tokens"]}
+            self.assertEqual(server.post("/v1/completions", greedy)[1]["choices"][0]["text"], expected)
+            for name, value in (("temperature", 0.5), ("logprobs", 2), ("frequency_penalty", 1),
+                                ("logit_bias", {"5": 1})):
+                status, answer = server.post("/v1/completions", {**greedy, name: value})
+                self.assertEqual((status, answer["error"]["param"]), (400, name))
+                self.assertIn("--send logits", answer["error"]["message"])
+
     def test_drafts_change_no_text(self):
         draft = SOURCE.parent / "shared" / "models" / "nursery-draft"
         if not draft.is_dir():

@@ -184,7 +184,7 @@ Roll ProgramBuilder::finish(const std::string& name) {
   };
   Entry entry = entry_;
   entry.name = name;
-  entry.sends_logits = false;
+  entry.output = EntryOutput::None;
   entry.word_count = words_.size();
   entry.cycles = recount_cycles();
   entry.registers = registers_;

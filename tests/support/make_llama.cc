@@ -171,7 +171,12 @@ std::vector<NamedTensor> make_llama_tensors(const LlamaShape& shape) {
     matrix(prefix + "mlp.down_proj", shape.hidden, shape.ffn);
   }
   vector("model.norm");
-  if (!shape.tied) matrix("lm_head", shape.vocab, shape.hidden, 6.0f);
+  if (!shape.tied) {
+    matrix("lm_head", shape.vocab, shape.hidden, 6.0f);
+    Bytes& rows = tensors.back().bytes;
+    const std::size_t distinct = shape.distinct_tokens * (rows.size() / shape.vocab);
+    for (std::size_t i = distinct; distinct > 0 && i < rows.size(); ++i) rows[i] = rows[i - distinct];
+  }
   return tensors;
 }
 

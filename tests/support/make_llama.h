@@ -30,6 +30,7 @@ struct LlamaShape {
   std::size_t context_max = 256;
   double rope_theta = 10000;
   bool tied = true;
+  std::size_t distinct_tokens = 0;  // later rows of the head repeat these; 0: none do. Untied only
   std::string dtype = "F32";  // or "BF16", of all tensors
   std::uint64_t seed = 1;
 };
