@@ -62,14 +62,15 @@ TEST_P(ChoiceTest, IsTheFirstOfTheLargest) {
 }
 
 // A vocabulary that fits one vector, fills vectors, or leaves some of a block; blocks that fill the
-// vectors of no, one and two steps, or leave some; and all of it with equal logits far apart.
+// vectors of no, one and two steps, or leave some; and all of it with equal logits far apart, or with nothing
+// but equal ones, often negative, among which what pads the last block would stand out.
 std::vector<Case> cases() {
   const LlamaShape small{.hidden = 32, .layers = 1, .heads = 2, .kv_heads = 1, .ffn = 32,
                          .tied = false};
   std::vector<Case> out;
   for (const char* target : {"sim16", "sim32", "duo16", "tsp32"}) {
     for (const size_t vocabulary : {3, 16, 33, 256, 257, 509, 1024}) {
-      for (const size_t distinct : {0, 29}) {
+      for (const size_t distinct : {0, 1, 29}) {
         if (distinct >= vocabulary) continue;
         LlamaShape shape = small;
         shape.vocab = vocabulary;
