@@ -25,8 +25,8 @@ class CompletionJob {
   bool is_stream() const { return request_.stream; }
   std::size_t choices() const { return choices_.size(); }
 
-  // Takes an update; the events to send for it, which may be none. Only a job that was accepted
-  // has events.
+  // Takes an update; the events to send for it, which may be none. They are to be sent once all
+  // choices are accepted, for until then the job may fail as a whole.
   std::string consume(std::size_t choice, GenerationUpdate update);
   bool accepted() const { return accepted_ == choices_.size(); }
   bool finished() const { return finished_ == choices_.size() || error_.has_value(); }

@@ -284,8 +284,8 @@ asio::awaitable<void> Connection::complete(const HttpRequest& request,
   std::vector<Clock::time_point> latest(job.choices(), begin);
   std::vector<bool> begun(job.choices());
   bool header = false;
+  std::string events;  // that were not written: one choice may begin before another is accepted
   while (!job.finished()) {
-    std::string events;
     for (UpdateQueue::Item& item : queue->take()) {
       if (!item.update.tokens.empty()) {
         const auto now = Clock::now();
@@ -302,13 +302,13 @@ asio::awaitable<void> Connection::complete(const HttpRequest& request,
       const bool written = co_await write_stream_header(request);
       if (!written) *gone = true;
     }
-    if (!events.empty() && !*gone) {
+    if (header && !events.empty() && !*gone) {
       const bool written = co_await write_events(events);
       if (!written) *gone = true;
+      events.clear();
+      if (!*gone) continue;
     }
-    if (*gone) break;
-    if (job.finished()) break;
-    if (!events.empty()) continue;
+    if (*gone || job.finished()) break;
     const auto before = Clock::now();
     co_await queue->wait(options_->ping_interval);
     if (header && !*gone && Clock::now() - before >= options_->ping_interval) {
