@@ -1,5 +1,6 @@
-"""Many streaming clients at a time. Every answer is what the same request gets alone, memory stays flat, and
-the times between tokens are printed.
+"""Many streaming clients at a time, more than slots. Every answer is what the same request gets alone, memory
+stays flat, and the times between tokens are printed. Some clients leave while their request waits, some while it
+runs, and some read slowly.
 
 usage: load_test.py TOOL SOURCE [--clients N] [--seconds S | --requests N] [SERVE OPTION...]
 """
@@ -10,6 +11,7 @@ import json
 import os
 import pathlib
 import random
+import socket
 import sys
 import time
 
@@ -17,6 +19,8 @@ from server_process import Server, events_of, request_bytes, unchunk
 
 TEXTS = ["Once upon a time", "The little bear", "One day", "There was a boy", "A cat and a dog"]
 KINDS = 24
+MANNERS = (None, "waiting", "running", "slow")
+SLOW_BUFFER = 4096  # bytes that the system keeps for a client that reads slowly
 
 
 def body_of(kind):
@@ -38,23 +42,36 @@ def text_of(answer):
 class Load:
     def __init__(self, server, expected):
         self.server, self.expected = server, expected
-        self.gaps, self.done, self.left, self.tokens = [], 0, 0, 0
+        self.gaps, self.done, self.tokens = [], 0, 0
+        self.left = {"waiting": 0, "running": 0}
 
-    async def request(self, kind, leaves):
-        reader, writer = await asyncio.open_connection(*self.server.address)
+    async def connect(self, manner):
+        connection = socket.socket()
+        connection.setblocking(False)
+        if manner == "slow":
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SLOW_BUFFER)
+        await asyncio.get_running_loop().sock_connect(connection, self.server.address)
+        return await asyncio.open_connection(sock=connection, limit=SLOW_BUFFER if manner == "slow" else 65536)
+
+    async def request(self, kind, manner):
+        """`manner`: None, "slow", or in which state of its request the client leaves."""
+        reader, writer = await self.connect(manner)
         try:
             writer.write(request_bytes("POST", "/v1/completions", body_of(kind), ["Connection: close"]))
             answer, latest = b"", None
-            while piece := await reader.read(65536):
+            while piece := await reader.read(500 if manner == "slow" else 65536):
                 now = time.perf_counter()
-                if b"data: {" in piece:
+                if b"data: {" in piece and manner != "slow":
                     if latest is not None:
                         self.gaps.append(now - latest)
                     latest = now
                 answer += piece
-                if leaves and len(answer) > 1500:
-                    self.left += 1
+                # A request is accepted when it waits; its first event comes when it runs.
+                if manner == "waiting" or manner == "running" and latest is not None:
+                    self.left[manner] += 1
                     return
+                if manner == "slow":
+                    await asyncio.sleep(0.02)
             if text_of(answer) != self.expected[kind]:
                 raise RuntimeError(f"kind {kind}: {text_of(answer)!r}, alone {self.expected[kind]!r}")
             self.done += 1
@@ -64,8 +81,10 @@ class Load:
 
     async def client(self, number, more):
         choose = random.Random(number)
+        manner = MANNERS[number] if number < len(MANNERS) else None  # each occurs, however short the load
         while more():
-            await self.request(choose.randrange(KINDS), choose.random() < 0.02)
+            await self.request(choose.randrange(KINDS), manner)
+            manner = choose.choices(MANNERS, (94, 2, 2, 2))[0]
 
 
 def main():
@@ -78,7 +97,7 @@ def main():
     parser.add_argument("--requests", type=int, default=0)
     arguments, options = parser.parse_known_args()
     with Server(arguments.tool, arguments.source / "models" / "nursery-llama", "--context", 128,
-                "--slots", arguments.clients, "--queue", 1000, *options) as server:
+                "--slots", max(1, arguments.clients // 4), "--queue", 1000, *options) as server:
         expected = [text_of(server.send(request_bytes("POST", "/v1/completions", body_of(kind),
                                                       ["Connection: close"])))
                     for kind in range(KINDS)]
@@ -118,12 +137,14 @@ def main():
         requests = server.metric("pianola_requests_total") - KINDS
         cancelled = server.metric("pianola_requests_cancelled_total")
         gaps = sorted(load.gaps)
-        print(f"{arguments.clients} clients, {seconds:.1f} s: {load.done} answers, {load.left} clients left, "
+        left = sum(load.left.values())
+        print(f"{arguments.clients} clients, {seconds:.1f} s: {load.done} answers, {left} clients left, "
               f"{load.tokens / seconds:.0f} tokens/s; between tokens p50 {1e3 * gaps[len(gaps) // 2]:.1f} ms, "
               f"p99 {1e3 * gaps[len(gaps) * 99 // 100]:.1f} ms; resident "
               f"{memory[0] / 2**20:.1f} MiB at first, {memory[-1] / 2**20:.1f} MiB at last")
-        assert load.done + load.left == requests, (load.done, load.left, requests)
-        assert cancelled <= load.left
+        assert load.done + left == requests, (load.done, load.left, requests)
+        assert min(load.left.values()) > 0, load.left
+        assert cancelled <= left, (cancelled, left)
         # The first measurement is in the middle of the load; nothing may grow from there on.
         assert memory[-1] < memory[0] * 1.25 + 8 * 2**20, memory
         assert server.stop() == 0
