@@ -73,14 +73,14 @@ Status run(const char* path, int rounds) {
   TRY_STATUS(served_device.load(roll, 1));
   TRY(SharedEngine bare, SharedEngine::create(roll, bare_device, &tokenizer));
   TRY(SharedEngine served, SharedEngine::create(roll, served_device, &tokenizer));
+  const GrammarTokens grammar_tokens(tokenizer);
   EngineThread thread(std::move(served), 16);
   ServedModel model;
   model.id = "model";
   model.roll = &roll;
   model.tokenizer = &tokenizer;
   model.token_bytes = tokenizer.token_bytes();
-  const TokenVocabulary vocabulary = TokenVocabulary::from_tokenizer(tokenizer);
-  model.token_vocabulary = &vocabulary;
+  model.grammar_tokens = &grammar_tokens;
   Service service(std::move(model), thread, {});
   TRY(const std::unique_ptr<HttpServer> server, HttpServer::listen(service, {.port = 0}));
   std::thread runner([&] { server->run(); });

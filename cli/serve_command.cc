@@ -136,10 +136,10 @@ Status serve(ServeOptions options) {
   TRY(SharedEngine engine,
       SharedEngine::create(loaded->input.roll, *loaded->device, &*loaded->input.tokenizer,
                            {.slots = options.slots}, draft));
-  EngineThread thread(std::move(engine), options.queue);
+  const GrammarTokens grammar_tokens(*loaded->input.tokenizer);
+  EngineThread thread(std::move(engine), options.queue);  // what it runs refers to all of these
   TRY(ServedModel model, describe(options, *loaded));
-  const TokenVocabulary vocabulary = TokenVocabulary::from_tokenizer(*loaded->input.tokenizer);
-  model.token_vocabulary = &vocabulary;
+  model.grammar_tokens = &grammar_tokens;
   Service service(std::move(model), thread, options.service);
   options.http.grace =
       std::chrono::milliseconds(static_cast<std::int64_t>(options.grace_seconds * 1000));

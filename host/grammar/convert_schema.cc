@@ -1,11 +1,12 @@
 // JSON Schema as a grammar. Every keyword is kept to, known to be an annotation, or refused.
+#include "host/grammar/convert_schema.h"
+
 #include <algorithm>
 #include <cmath>
 #include <map>
 #include <set>
 
 #include "host/grammar/convert_pattern.h"
-#include "host/grammar/json_rules.h"
 #include "host/grammar/merge_schemas.h"
 
 namespace pianola {
@@ -37,14 +38,10 @@ const std::map<std::string_view, std::string> kFormats = {
 
 class SchemaConverter {
  public:
-  explicit SchemaConverter(const Json& root) : root_(root), rules_(builder_) {}
+  SchemaConverter(const Json& root, GrammarBuilder& builder, JsonRules& rules)
+      : root_(root), builder_(builder), rules_(rules) {}
 
-  Result<Grammar> convert() {
-    TRY(const Sequence value, convert_value(root_, "#", 0));
-    auto grammar = builder_.finish(builder_.rule({value}));
-    if (!grammar.ok()) return Error{grammar.error().code, grammar.error().message, "JSON schema"};
-    return grammar;
-  }
+  Result<Sequence> convert() { return convert_value(root_, "#", 0); }
 
  private:
   using Part = Result<Sequence>;
@@ -485,15 +482,28 @@ class SchemaConverter {
   }
 
   const Json& root_;
-  GrammarBuilder builder_;
-  JsonRules rules_;
+  GrammarBuilder& builder_;
+  JsonRules& rules_;
   std::map<std::string, GrammarSymbol> references_;
 };
 
 }  // namespace
 
+Result<Sequence> convert_schema(const Json& schema, GrammarBuilder& builder, JsonRules& rules) {
+  return SchemaConverter(schema, builder, rules).convert();
+}
+
+Result<Grammar> finish_schema(GrammarBuilder& builder, GrammarSymbol root) {
+  auto grammar = builder.finish(root);
+  if (!grammar.ok()) return Error{grammar.error().code, grammar.error().message, "JSON schema"};
+  return grammar;
+}
+
 Result<Grammar> Grammar::from_json_schema(const Json& schema) {
-  return SchemaConverter(schema).convert();
+  GrammarBuilder builder;
+  JsonRules rules(builder);
+  TRY(const Sequence value, convert_schema(schema, builder, rules));
+  return finish_schema(builder, builder.rule({value}));
 }
 
 Grammar Grammar::json_object() {

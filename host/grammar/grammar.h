@@ -16,6 +16,8 @@
 #include <bitset>
 #include <cstdint>
 #include <nlohmann/json.hpp>
+#include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -31,6 +33,19 @@ struct GrammarSymbol {
   std::uint32_t index = 0;  // of the byte set or the rule
 };
 
+// A value of a JSON schema between two texts.
+struct FramedSchema {
+  std::string before;
+  nlohmann::ordered_json schema;
+  std::string after;
+};
+
+// What is around and between several of them.
+struct Frame {
+  std::string begin, separator, end;
+  int items_max = 1;  // at least one is written
+};
+
 class Grammar {
  public:
   // Errors: Malformed, with the line; Unsupported (left recursion); OutOfRange (size, nesting).
@@ -39,6 +54,9 @@ class Grammar {
   // to), OutOfRange, Mismatch (nothing satisfies it).
   static Result<Grammar> from_json_schema(const nlohmann::ordered_json& schema);
   static Grammar json_object();
+  // Up to items_max of the schemas' values, any of them each time. Errors as of from_json_schema.
+  static Result<Grammar> from_framed_schemas(std::span<const FramedSchema> schemas,
+                                             const Frame& frame);
 
   // A rule's alternatives are positions in `symbols`, each the start of a run that ends with End.
   struct Rule {

@@ -50,8 +50,13 @@ bool TokenVocabulary::is_eos(int token) const {
   return std::find(eos_ids_.begin(), eos_ids_.end(), token) != eos_ids_.end();
 }
 
-TokenVocabulary TokenVocabulary::from_tokenizer(const Tokenizer& tokenizer) {
-  return {tokenizer.token_bytes(), tokenizer.eos_ids()};
+TokenVocabulary TokenVocabulary::from_tokenizer(const Tokenizer& tokenizer,
+                                                std::span<const std::string_view> marks) {
+  std::vector<std::string> bytes = tokenizer.token_bytes();
+  for (const std::string_view mark : marks) {
+    if (const auto id = tokenizer.token_id(mark)) bytes[static_cast<std::size_t>(*id)] = mark;
+  }
+  return {std::move(bytes), tokenizer.eos_ids()};
 }
 
 }  // namespace pianola

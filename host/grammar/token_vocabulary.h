@@ -3,7 +3,9 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace pianola {
@@ -16,8 +18,9 @@ class TokenVocabulary {
   // allowed. `eos_ids` end a text.
   TokenVocabulary(std::vector<std::string> bytes, std::vector<int> eos_ids);
 
-  // Of a tokenizer: special tokens add nothing.
-  static TokenVocabulary from_tokenizer(const Tokenizer& tokenizer);
+  // Of a tokenizer: special tokens add nothing, but for those whose text is one of `marks`.
+  static TokenVocabulary from_tokenizer(const Tokenizer& tokenizer,
+                                        std::span<const std::string_view> marks = {});
 
   std::size_t size() const { return bytes_.size(); }
   const std::string& bytes(int token) const { return bytes_[static_cast<std::size_t>(token)]; }

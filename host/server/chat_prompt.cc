@@ -5,7 +5,7 @@
 namespace pianola {
 
 bool allows_tools(const CompletionRequest& request) {
-  return !request.tools.is_null() && request.tool_choice != "none";
+  return !request.tools.is_null() && request.tool_choice != ToolChoice::None;
 }
 
 Result<ChatPrompt> ChatPrompt::create(std::string_view source, const Tokenizer& tokenizer) {

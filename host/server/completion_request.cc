@@ -1,7 +1,9 @@
 #include "host/server/completion_request.h"
 
+#include <algorithm>
 #include <charconv>
 #include <limits>
+#include <set>
 
 #include "host/generation.h"
 #include "host/server/body_fields.h"
@@ -11,6 +13,8 @@ namespace {
 
 constexpr int kIntMax = std::numeric_limits<int>::max();
 constexpr std::size_t kPromptsMax = kChoicesMax;
+constexpr std::size_t kToolsMax = 128;
+constexpr std::size_t kToolNameBytesMax = 64;
 
 void read_sampling(BodyFields& fields, CompletionRequest& request) {
   const auto real = [&](const char* name, float& value, double least, double most) {
@@ -103,27 +107,86 @@ void check_messages(BodyFields& fields, const Json* messages) {
   }
 }
 
-void read_tools(BodyFields& fields, const Json* tools, CompletionRequest& request) {
-  if (const Json* choice = fields.find("tool_choice")) {
-    if (!choice->is_string() || (*choice != "auto" && *choice != "none")) {
-      return fields.fail("tool_choice", "only \"auto\" and \"none\" are supported");
+bool is_function_name(std::string_view name) {
+  const auto is_allowed = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '-' || c == '.';
+  };
+  return !name.empty() && name.size() <= kToolNameBytesMax &&
+         std::all_of(name.begin(), name.end(), is_allowed);
+}
+
+// The function's name, of {"type": "function", "function": {"name"}}; empty: it is none.
+std::string function_name(const Json& tool) {
+  const Json* type = find_member(tool, "type");
+  const Json* function = find_member(tool, "function");
+  const Json* name = function == nullptr ? nullptr : find_member(*function, "name");
+  const bool is_named = type != nullptr && *type == "function" && name != nullptr &&
+                        name->is_string() && is_function_name(name->get_ref<const std::string&>());
+  return is_named ? name->get<std::string>() : std::string();
+}
+
+void read_tool_choice(BodyFields& fields, const std::set<std::string>& names,
+                      CompletionRequest& request) {
+  const Json* choice = fields.find("tool_choice");
+  if (choice == nullptr || *choice == "auto") return;
+  if (*choice == "none") {
+    request.tool_choice = ToolChoice::None;
+    return;
+  }
+  if (*choice != "required") {
+    request.tool_name = function_name(*choice);
+    if (request.tool_name.empty()) {
+      return fields.fail("tool_choice",
+                         "expected \"auto\", \"none\", \"required\", or {\"type\": \"function\", "
+                         "\"function\": {\"name\": ...}}");
     }
-    request.tool_choice = choice->get<std::string>();
+    if (!names.contains(request.tool_name)) {
+      return fields.fail("tool_choice", "no tool is named " + request.tool_name);
+    }
   }
-  if (fields.boolean("parallel_tool_calls") == false) {
-    return fields.fail("parallel_tool_calls", "false is not supported");
+  if (names.empty()) return fields.fail("tool_choice", "needs tools that can be called");
+  request.tool_choice = ToolChoice::Required;
+}
+
+void read_tools(BodyFields& fields, CompletionRequest& request) {
+  const Json* tools = fields.find("tools");
+  std::set<std::string> names;
+  bool strict = false;
+  if (tools != nullptr) {
+    if (!tools->is_array() || tools->size() > kToolsMax) {
+      return fields.fail("tools",
+                         "expected an array of at most " + std::to_string(kToolsMax) + " tools");
+    }
+    for (const Json& tool : *tools) {
+      const std::string name = function_name(tool);
+      if (name.empty()) {
+        return fields.fail(
+            "tools",
+            "every tool must be {\"type\": \"function\", \"function\": {\"name\": ..., "
+            "\"parameters\": ...}}, its name of at most " +
+                std::to_string(kToolNameBytesMax) + " letters, digits, _, - and .");
+      }
+      if (!names.insert(name).second) return fields.fail("tools", "two are named " + name);
+      const Json* flag = find_member(tool["function"], "strict");
+      strict = strict || (flag != nullptr && *flag == true);
+    }
   }
-  if (tools != nullptr && !tools->is_array()) {
-    fields.fail("tools", "expected an array of tools");
+  read_tool_choice(fields, names, request);
+  request.parallel_tool_calls = fields.boolean("parallel_tool_calls").value_or(true);
+  if (request.tool_choice == ToolChoice::Required) return;
+  if (!request.parallel_tool_calls) {
+    return fields.fail("parallel_tool_calls",
+                       "false is only supported where tool_choice makes the model call a tool");
   }
+  if (strict) request.ignored.emplace_back("tools.function.strict");  // such calls are not masked
 }
 
 void read_chat(BodyFields& fields, CompletionRequest& request) {
   const Json* messages = fields.find("messages");
-  const Json* tools = fields.find("tools");
   const Json* variables = fields.find("chat_template_kwargs");
   check_messages(fields, messages);
-  read_tools(fields, tools, request);
+  read_tools(fields, request);
   if (variables != nullptr && !variables->is_object()) {
     return fields.fail("chat_template_kwargs", "expected an object");
   }
@@ -232,7 +295,7 @@ ApiResult<CompletionRequest> read_completion_request(std::string_view body, bool
   }
   if (auto error = fields.error()) return std::move(*error);
   read_ordered(body, request);
-  request.ignored = fields.ignored();
+  request.ignored.insert(request.ignored.begin(), fields.ignored().begin(), fields.ignored().end());
   return request;
 }
 

@@ -20,11 +20,15 @@ inline constexpr int kChoicesMax = 64;  // of one request
 inline constexpr int kStopStringsMax = 16;
 inline constexpr std::size_t kStopBytesMax = 1024;  // of one stop string
 
+enum class ToolChoice { Auto, None, Required };
+
 struct CompletionRequest {
   bool chat = false;
   std::string model;  // empty: not named
   OrderedJson messages = OrderedJson::array(), tools;
-  std::string tool_choice = "auto";  // auto, none
+  ToolChoice tool_choice = ToolChoice::Auto;
+  std::string tool_name;            // the only one that may be called; empty: any
+  bool parallel_tool_calls = true;  // more than one call in an answer
   OrderedJson template_variables = OrderedJson::object();
   std::vector<std::variant<std::string, std::vector<int>>> prompts;
   int n = 1;

@@ -43,6 +43,10 @@ ApiResult<std::vector<std::vector<int>>> encode_prompts(const CompletionRequest&
 
 }  // namespace
 
+GrammarTokens::GrammarTokens(const Tokenizer& tokenizer)
+    : text(TokenVocabulary::from_tokenizer(tokenizer)),
+      calls(TokenVocabulary::from_tokenizer(tokenizer, tool_call_marks())) {}
+
 std::string fingerprint_of(const Roll& roll) {
   XXH64_hash_t hash = XXH3_64bits(roll.words.data(), roll.words.size_bytes());
   hash = XXH3_64bits_withSeed(roll.data.data(), roll.data.size_bytes(), hash);
@@ -58,7 +62,8 @@ ApiResult<std::vector<GenerationOptions>> prepare_generations(const CompletionRe
   const char* param = request.chat ? "messages" : "prompt";
   ApiResult<std::vector<std::vector<int>>> prompts = encode_prompts(request, model);
   if (!prompts.ok()) return prompts.error();
-  const ApiResult<std::optional<Grammar>> grammar = grammar_of(request);
+  const ApiResult<std::optional<Grammar>> grammar =
+      grammar_of(request, model.chat.tool_call_format(request));
   if (!grammar.ok()) return grammar.error();
   const bool greedy = sends_tokens(*model.roll);
   std::vector<GenerationOptions> out;
@@ -86,8 +91,10 @@ ApiResult<std::vector<GenerationOptions>> prepare_generations(const CompletionRe
             std::floor(*request.deadline_ms * model.roll->target.clock_mhz * 1000));
       }
       if (grammar.value()) {
-        options.constraint =
-            std::make_unique<GrammarConstraint>(*grammar.value(), *model.token_vocabulary);
+        const GrammarTokens& tokens = *model.grammar_tokens;
+        const bool is_call = request.tool_choice == ToolChoice::Required;
+        options.constraint = std::make_unique<GrammarConstraint>(
+            *grammar.value(), is_call ? tokens.calls : tokens.text);
       }
       Status checked = check_generation(options, facts.vocabulary, facts.context);
       if (checked.ok() && greedy) checked = check_greedy(options);

@@ -15,12 +15,19 @@
 
 namespace pianola {
 
+// The tokens as grammars see them. The engine, too, refers to it while requests run.
+struct GrammarTokens {
+  explicit GrammarTokens(const Tokenizer& tokenizer);
+  TokenVocabulary text;
+  TokenVocabulary calls;  // with the marks around tool calls, where these are special tokens
+};
+
 struct ServedModel {
   std::string id;
   const Roll* roll = nullptr;
   const Tokenizer* tokenizer = nullptr;
-  std::vector<std::string> token_bytes{};             // [vocabulary], what each adds to a text
-  const TokenVocabulary* token_vocabulary = nullptr;  // the same, for grammars
+  std::vector<std::string> token_bytes{};  // [vocabulary], what each adds to a text
+  const GrammarTokens* grammar_tokens = nullptr;
   ChatPrompt chat;
   std::string executor;      // that plays the roll
   std::string fingerprint;   // of the roll

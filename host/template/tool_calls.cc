@@ -13,6 +13,8 @@ namespace {
 constexpr std::string_view kHermesBegin = "<tool_call>", kHermesEnd = "</tool_call>";
 constexpr std::string_view kMistralMark = "[TOOL_CALLS]", kMistralArguments = "[ARGS]";
 constexpr std::string_view kLlamaMark = "<|python_tag|>";
+constexpr std::string_view kMarks[] = {kHermesBegin, kHermesEnd, kMistralMark, kMistralArguments};
+constexpr int kCallsMax = 16;  // of an answer that must have some
 constexpr std::string_view kSpace = " \t\r\n";
 constexpr JsonLimits kLimits = {
     .size_bytes_max = std::size_t{1} << 20, .depth_max = 32, .values_max = 100'000};
@@ -192,11 +194,46 @@ ToolCallFormat detect_tool_call_format(std::string_view source) {
     return source.find(mark) != std::string_view::npos;
   };
   if (has(kHermesBegin)) return ToolCallFormat::Hermes;
-  if (has(kMistralMark)) return ToolCallFormat::Mistral;
+  if (has(kMistralMark)) {
+    return has(kMistralArguments) ? ToolCallFormat::MistralNamed : ToolCallFormat::Mistral;
+  }
   if (has(kLlamaMark) || (has("<|start_header_id|>") && has("parameters")))
     return ToolCallFormat::Llama3;
   return ToolCallFormat::None;
 }
+
+ToolCallForm tool_call_form(ToolCallFormat format) {
+  switch (format) {
+    case ToolCallFormat::None:
+      break;
+    case ToolCallFormat::Hermes:
+      return {.before_name = "<tool_call>\n{\"name\": \"",
+              .before_arguments = "\", \"arguments\": ",
+              .after_arguments = "}\n</tool_call>",
+              .separator = "\n",
+              .calls_max = kCallsMax};
+    case ToolCallFormat::Llama3:
+      return {.before_name = "{\"name\": \"",
+              .before_arguments = "\", \"parameters\": ",
+              .after_arguments = "}"};
+    case ToolCallFormat::Mistral:
+      return {.begin = "[TOOL_CALLS] [",
+              .before_name = "{\"name\": \"",
+              .before_arguments = "\", \"arguments\": ",
+              .after_arguments = "}",
+              .separator = ", ",
+              .end = "]",
+              .calls_max = kCallsMax};
+    case ToolCallFormat::MistralNamed:
+      return {.before_name = kMistralMark,
+              .before_arguments = kMistralArguments,
+              .calls_max = kCallsMax};
+  }
+  CHECK(format != ToolCallFormat::None);
+  return {};
+}
+
+std::span<const std::string_view> tool_call_marks() { return kMarks; }
 
 AssistantOutput parse_tool_calls(std::string_view text, ToolCallFormat format) {
   AssistantOutput output;
@@ -210,6 +247,7 @@ AssistantOutput parse_tool_calls(std::string_view text, ToolCallFormat format) {
       output = parse_llama(text);
       break;
     case ToolCallFormat::Mistral:
+    case ToolCallFormat::MistralNamed:
       output = parse_mistral(text);
       break;
   }
@@ -224,6 +262,7 @@ std::size_t count_content_bytes(std::string_view text, ToolCallFormat format) {
     case ToolCallFormat::Hermes:
       return find_mark(text, kHermesBegin);
     case ToolCallFormat::Mistral:
+    case ToolCallFormat::MistralNamed:
       return find_mark(text, kMistralMark);
     case ToolCallFormat::Llama3: {
       const std::string_view begin = skip_space(text);

@@ -75,6 +75,9 @@ const std::vector<std::string> kSeeds = {
         "tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}],
         "response_format": {"type": "json_schema", "json_schema": {"schema": {"type": "object",
         "properties": {"a": {"type": "integer"}}}}}, "deadline_ms": 10.5, "top_p": 0.5})",
+    R"({"messages": [{"role": "user", "content": "a"}], "tool_choice": "required", "parallel_tool_calls": false,
+        "tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "object",
+        "properties": {"a": {"$ref": "#/$defs/b"}}, "$defs": {"b": {"enum": [1, "x"]}}}}}]})",
 };
 
 TEST(RequestFuzz, MutatedBodiesAreTakenOrRefused) {
@@ -89,12 +92,12 @@ TEST(RequestFuzz, MutatedBodiesAreTakenOrRefused) {
   model.roll = &roll;
   model.tokenizer = &*tokenizer;
   model.token_bytes = tokenizer->token_bytes();
-  const TokenVocabulary vocabulary = TokenVocabulary::from_tokenizer(*tokenizer);
-  model.token_vocabulary = &vocabulary;
+  const GrammarTokens grammar_tokens(*tokenizer);
+  model.grammar_tokens = &grammar_tokens;
   Result<ChatPrompt> chat = ChatPrompt::create(
       "{% for m in messages %}{{ m.role }}: {{ m.content }}{{ m.tool_calls | tojson }}\n{% endfor "
       "%}"
-      "{{ tools | tojson }}",
+      "{{ tools | tojson }}<tool_call>",
       *tokenizer);
   ASSERT_TRUE(chat.ok());
   model.chat = std::move(*chat);

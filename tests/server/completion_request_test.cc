@@ -73,6 +73,36 @@ TEST(CompletionRequest, TakesPromptsInAllForms) {
   EXPECT_EQ(accept(R"({"prompt": [[1], [2, 3], "c"]})", false).prompts.size(), 3u);
 }
 
+TEST(CompletionRequest, ReadsWhichToolMustBeCalled) {
+  const auto with = [](const std::string& members) {
+    return chat_with(R"("tools": [{"type": "function", "function": {"name": "f", "strict": true}},
+                                  {"type": "function", "function": {"name": "g"}}], )" +
+                     members);
+  };
+  const std::string named = R"("tool_choice": {"type": "function", "function": {"name": )";
+  EXPECT_EQ(accept(with(R"("tool_choice": "none")"), true).tool_choice, ToolChoice::None);
+  EXPECT_EQ(accept(with(R"("tool_choice": "auto")"), true).ignored,
+            std::vector<std::string>{"tools.function.strict"});
+  const CompletionRequest any =
+      accept(with(R"("tool_choice": "required", "parallel_tool_calls": false)"), true);
+  EXPECT_EQ(any.tool_choice, ToolChoice::Required);
+  EXPECT_TRUE(any.tool_name.empty() && !any.parallel_tool_calls && any.ignored.empty());
+  EXPECT_EQ(accept(with(named + "\"g\"}}"), true).tool_name, "g");
+  refuse(with(named + "\"h\"}}"), true, "tool_choice", "invalid_value");
+  refuse(with(R"("tool_choice": {"type": "allowed_tools"})"), true, "tool_choice", "invalid_value");
+  refuse(with(R"("tool_choice": 1)"), true, "tool_choice", "invalid_value");
+  refuse(with(R"("parallel_tool_calls": false)"), true, "parallel_tool_calls", "invalid_value");
+  refuse(chat_with(R"("tool_choice": "required")"), true, "tool_choice", "invalid_value");
+  for (
+      const char* tool :
+      {"3", "{}", R"({"type": "function", "function": {"name": "a b"}})",
+       R"({"type": "function", "function": {"name": ""}})",
+       R"({"type": "custom", "function": {"name": "f"}})",
+       R"({"type": "function", "function": {"name": "f"}}, {"type": "function", "function": {"name": "f"}})"}) {
+    refuse(chat_with("\"tools\": [" + std::string(tool) + "]"), true, "tools", "invalid_value");
+  }
+}
+
 TEST(CompletionRequest, NamesTheParameterAtFault) {
   refuse("{", true, "", "invalid_json");
   refuse("[]", true, "", "invalid_type");

@@ -225,7 +225,8 @@ class Protocol(Shared):
         chat = {"messages": [{"role": "user", "content": "a"}]}
         tools = [{"type": "function", "function": {"name": "f", "parameters": {}}}]
         self.refused(400, self.server.post("/v1/chat/completions", {**chat, "tools": tools}), "template")
-        self.refused(400, self.server.post("/v1/chat/completions", {**chat, "tool_choice": "required"}), "tool_choice")
+        required = {**chat, "tools": tools, "tool_choice": "required"}
+        self.refused(400, self.server.post("/v1/chat/completions", required), "template")
 
     def test_says_how_it_is(self):
         self.assertEqual(json.loads(self.server.request("GET", "/health")[2]), {"status": "ok"})
