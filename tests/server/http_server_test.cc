@@ -1,7 +1,7 @@
 // The server against clients that read slowly, not at all, or are there when it ends.
 #include <gtest/gtest.h>
 
-#include <regex>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -24,10 +24,19 @@ std::string small_request() {
   return post_request("/v1/completions", R"({"prompt": "Once", "max_tokens": 20})");
 }
 
+// What stands between `before` and the next quote that ends a JSON string; `at` moves behind it.
+std::optional<std::string> string_after(const std::string& text, std::string_view before,
+                                        std::size_t& at) {
+  at = text.find(before, at);
+  if (at == std::string::npos) return std::nullopt;
+  const std::size_t begin = at += before.size();
+  while (text.at(at) != '"') at += text[at] == '\\' ? 2 : 1;
+  return text.substr(begin, at - begin);
+}
+
 std::string text_of(const std::string& answer) {
-  static const std::regex text(R"re("text":("(?:[^"\\]|\\.)*"))re");
-  std::smatch found;
-  return std::regex_search(answer, found, text) ? found[1].str() : "no text: " + answer;
+  std::size_t at = 0;
+  return string_after(answer, "\"text\":\"", at).value_or("no text: " + answer);
 }
 
 std::uint64_t metric(std::uint16_t port, const std::string& name) {
@@ -44,10 +53,12 @@ void wait_until_idle(ServerInProcess& server) {
 // The events of each choice, joined: chunks of a stream may be cut elsewhere, and choices take
 // turns.
 std::vector<std::string> texts_by_choice(const std::string& answer) {
+  constexpr std::string_view kBefore = ",\"delta\":{\"content\":\"";
   std::vector<std::string> texts(60);
-  static const std::regex event(R"re("index":(\d+),"delta":\{"content":("(?:[^"\\]|\\.)*")\})re");
-  for (std::sregex_iterator at(answer.begin(), answer.end(), event), end; at != end; ++at) {
-    texts[std::stoul((*at)[1])] += (*at)[2];
+  std::size_t at = 0;
+  while (const auto piece = string_after(answer, kBefore, at)) {
+    const std::size_t index = answer.rfind("\"index\":", at - piece->size() - kBefore.size());
+    texts.at(std::stoul(answer.substr(index + 8, 2))) += *piece;
   }
   return texts;
 }

@@ -384,25 +384,26 @@ class Settings(unittest.TestCase):
             self.assertEqual(server.process.wait(30), 0)
 
     def test_nothing_is_corrupt_after_a_kill(self):
-        roll = pathlib.Path(os.environ.get("TMPDIR", "/tmp")) / f"pianola-killed-{os.getpid()}.roll"
-        subprocess.run([TOOL, "compile", MODEL, "--context", "128", "-o", roll], check=True,
-                       capture_output=True)
-        before = roll.read_bytes()
-        try:
+        with tempfile.TemporaryDirectory() as name:
+            folder = pathlib.Path(name)
+            roll = folder / "model.roll"
+            subprocess.run([TOOL, "compile", MODEL, "--context", "128", "-o", roll], check=True,
+                           capture_output=True)
+            before = roll.read_bytes()
             texts = []
-            for _ in range(3):
-                with Server(TOOL, roll) as server:
+            for source in (roll, roll, MODEL):
+                with Server(TOOL, source, "--context", 128, "--slots", 2, folder=folder) as server:
                     texts.append(server.post("/v1/completions", TEXT)[1]["choices"][0]["text"])
+                    body = {**LONG, "stream": True, "n": 8}  # some of it runs, some waits
                     connection = server.connect()
-                    connection.sendall(request_bytes("POST", "/v1/completions", {**LONG, "stream": True}))
+                    connection.sendall(request_bytes("POST", "/v1/completions", body))
                     connection.recv(100)
                     server.process.kill()
                     server.process.wait()
                     connection.close()
+                self.assertEqual(list(folder.iterdir()), [roll])
+                self.assertEqual(roll.read_bytes(), before)
             self.assertEqual(len(set(texts)), 1)
-            self.assertEqual(roll.read_bytes(), before)
-        finally:
-            roll.unlink()
 
     def test_says_what_is_wrong_with_its_options(self):
         for words, options in ((("address",), ("--host", "nowhere")), (("executor",), ("--executor", "x")),

@@ -1,6 +1,7 @@
 """`pianola serve` as a process, and a client that is nothing but a socket."""
 
 import json
+import os
 import re
 import signal
 import socket
@@ -8,12 +9,13 @@ import subprocess
 
 
 class Server:
-    """A server on a free port; its log is kept."""
+    """A server on a free port; its log is kept. `folder`: where it runs, and where its temporary files go."""
 
-    def __init__(self, tool, model, *options, log=None):
+    def __init__(self, tool, model, *options, log=None, folder=None):
         self.log = open(log, "w") if log else subprocess.DEVNULL
         self.process = subprocess.Popen([tool, "serve", str(model), "--port", "0", *map(str, options)],
-                                        stdout=subprocess.PIPE, stderr=self.log, text=True)
+                                        stdout=subprocess.PIPE, stderr=self.log, text=True, cwd=folder,
+                                        env={**os.environ, "TMPDIR": str(folder)} if folder else None)
         for line in self.process.stdout:
             found = re.match(r"listening on http://([\d.]+):(\d+)$", line)
             if found:
