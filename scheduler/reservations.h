@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <utility>
 #include <vector>
 
 #include "isa/target.h"
@@ -16,17 +15,22 @@ class Reservations {
  public:
   // What one attempt has taken, to give it back.
   struct Journal {
-    std::vector<std::pair<BitRow*, int64_t>> bits;
-    struct Hop {
-      Direction dir;
-      int stream, from, to;
-      int64_t drive;
+    struct Cells {
+      CellRow* row;
+      int64_t first;
+      TimedNest nest;
+      int64_t runs;  // of the nest's first level
     };
-    std::vector<Hop> hops;
+    std::vector<Cells> cells;
+    struct Values {
+      StreamUse use;  // with its stream
+      int64_t base;
+    };
+    std::vector<Values> values;
 
     void clear() {
-      bits.clear();
-      hops.clear();
+      cells.clear();
+      values.clear();
     }
   };
 
@@ -40,9 +44,11 @@ class Reservations {
   int64_t skip() const { return skip_; }
 
  private:
-  bool is_free(const BitRow& row, int64_t cycle);
-  bool take(BitRow& row, int64_t cycle, Journal& journal);
-  bool take_queue(BitRow& row, int64_t first, const TimedNest& nest, bool alone, Journal& journal);
+  bool is_free(const CellRow& row, int64_t first, int64_t step, int64_t count);
+  bool take(CellRow& row, int64_t first, const TimedNest& nest, Journal& journal,
+            const CellRow* others = nullptr);
+  bool take_queue(CellRow& row, int64_t first, const TimedNest& nest, bool alone,
+                  Journal& journal);
   bool reserve_memory(const MemoryUse& use, int64_t base, bool alone, Journal& journal);
   bool reserve_streams(Stencil& stencil, int64_t base, Journal& journal);
   bool choose_streams(StreamUse& use, const StreamUse* twin, int64_t base) const;
