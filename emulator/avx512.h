@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 // Clang has no such preference in the attribute and takes 512 bits from the intrinsics.
 #if defined(__clang__)
@@ -18,6 +19,6 @@ struct Product;
 struct VxmBatch;
 void vxm_avx512(Program& program, const VxmBatch& batch, const uint32_t* registers,
                 int vxm_accumulators);
-void product_avx512(Program& program, const Product& product, int vxm_accumulators);
+void products_avx512(Program& program, std::span<const Product> products, int vxm_accumulators);
 
 }  // namespace pianola

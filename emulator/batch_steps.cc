@@ -39,9 +39,11 @@ void place_tile(Program& program, const LiftedTile& tile, bool is_new, MacRun& r
   run.weights = reinterpret_cast<const int8_t*>(program.tiles.data) +
                 static_cast<size_t>(run.mxm) * lanes * lanes;
   run.stride = static_cast<uint32_t>(lanes);
-  run.unpacks = is_new;
+  // Rows that are looked at where they lie must be there for every run.
+  run.whole_rows = tile.whole_rows;
+  run.unpacks = is_new || tile.whole_rows;
   run.first_row = tile.first_row;
-  if (!is_new || !tile.regular) return;
+  if (!run.unpacks || !tile.regular) return;
   const int per_byte = 8 / weight_bits(tile.source.format);
   run.first_row = program.tile_rows.size();
   for (int r = 0; r < lanes; ++r) {

@@ -57,7 +57,10 @@ std::string describe_program(const Program& p) {
     } else if (operation.kind == OperationKind::Product) {
       const ProductInput& input = p.product_inputs[p.products[operation.first].input];
       name += " of " + std::to_string(input.columns) + " columns";
-      steps = input.tiles;
+      steps = 0;
+      for (uint32_t i = 0; i < operation.count; ++i) {
+        steps += p.product_inputs[p.products[operation.first + i].input].tiles;
+      }
     }
     ++counts[name].operations;
     counts[name].steps += steps;

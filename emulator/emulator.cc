@@ -280,7 +280,7 @@ Status Emulator::run_operations(Program& program, const LaunchRequest& request) 
         break;
       case OperationKind::Mac: {
         const MacRun& run = program.mac_runs[operation.first];
-        if (run.unpacks) unpack_tile(program, run);
+        if (run.unpacks && !(run.whole_rows && kernels_->takes_rows)) unpack_tile(program, run);
         kernels_->mac(program, run, target.mxm_accumulators);
         break;
       }
@@ -289,7 +289,9 @@ Status Emulator::run_operations(Program& program, const LaunchRequest& request) 
         gather_input(program, program.product_inputs[operation.first]);
         break;
       case OperationKind::Product:
-        kernels_->product(program, program.products[operation.first], target.vxm_accumulators);
+        kernels_->products(program,
+                           std::span(program.products).subspan(operation.first, operation.count),
+                           target.vxm_accumulators);
         break;
     }
   }

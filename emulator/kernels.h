@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include "emulator/lift.h"
 
@@ -13,10 +14,11 @@ struct Kernels {
   // One batch of passes. registers: the launch registers of the machine.
   void (*vxm)(Program& program, const VxmBatch& batch, const uint32_t* registers,
               int vxm_accumulators);
-  // The activations that meet one tile, which is unpacked.
+  // The activations that meet one tile, which is unpacked, or has whole rows where they lie.
   void (*mac)(Program& program, const MacRun& run, int mxm_accumulators);
-  // A block of a product whose input is gathered.
-  void (*product)(Program& program, const Product& product, int vxm_accumulators);
+  bool takes_rows;  // so that tiles with whole rows need no unpacking
+  // Blocks of products whose inputs are gathered.
+  void (*products)(Program& program, std::span<const Product> products, int vxm_accumulators);
 };
 
 // All that this host can run, the fastest last; `portable` is always there.
@@ -31,7 +33,7 @@ void unpack_tile(Program& program, const MacRun& run);
 
 extern const Kernels kPortableKernels;
 #if defined(__x86_64__)
-void product_avx2(Program& program, const Product& product, int vxm_accumulators);
+void products_avx2(Program& program, std::span<const Product> products, int vxm_accumulators);
 extern const Kernels kAvx2Kernels;
 extern const Kernels kAvx512Kernels;
 #endif

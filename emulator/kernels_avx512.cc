@@ -18,27 +18,37 @@
 namespace pianola {
 namespace {
 
-// Four rows of 16 bytes.
-[[PIANOLA_AVX512]] inline __m512i load_rows(const int8_t* row, size_t stride) {
-  if (stride == 16) return _mm512_loadu_si512(row);
-  const auto at = [&](int i) {
-    return reinterpret_cast<const __m128i*>(row + i * stride);
-  };
-  __m512i rows = _mm512_castsi128_si512(_mm_loadu_si128(at(0)));
-  rows = _mm512_inserti32x4(rows, _mm_loadu_si128(at(1)), 1);
-  rows = _mm512_inserti32x4(rows, _mm_loadu_si128(at(2)), 2);
-  return _mm512_inserti32x4(rows, _mm_loadu_si128(at(3)), 3);
+// Where the rows of a tile lie: at one distance, or anywhere.
+struct Rows {
+  const int8_t* first;
+  size_t stride;
+  const TileRow* scattered;  // if not null
+  int column;
+  [[PIANOLA_AVX512, gnu::always_inline]] const __m128i* at(int row) const {
+    const int8_t* from = scattered != nullptr
+                             ? reinterpret_cast<const int8_t*>(scattered[row].from)
+                             : first + static_cast<size_t>(row) * stride;
+    return reinterpret_cast<const __m128i*>(from + column);
+  }
+};
+
+// Four rows of 16 bytes from row `r` on.
+[[PIANOLA_AVX512]] inline __m512i load_rows(const Rows& tile, int r) {
+  if (tile.scattered == nullptr && tile.stride == 16) return _mm512_loadu_si512(tile.at(r));
+  __m512i rows = _mm512_castsi128_si512(_mm_loadu_si128(tile.at(r)));
+  rows = _mm512_inserti32x4(rows, _mm_loadu_si128(tile.at(r + 1)), 1);
+  rows = _mm512_inserti32x4(rows, _mm_loadu_si128(tile.at(r + 2)), 2);
+  return _mm512_inserti32x4(rows, _mm_loadu_si128(tile.at(r + 3)), 3);
 }
 
 struct Block {
   __m512i w[4];
 };
 
-// Rows are outputs: a transposition of 16 x 4 words.
-[[PIANOLA_AVX512]] inline Block pack_outputs(const int8_t* weights, size_t stride) {
-  const __m512i a = load_rows(weights, stride), b = load_rows(weights + 4 * stride, stride),
-                c = load_rows(weights + 8 * stride, stride),
-                d = load_rows(weights + 12 * stride, stride);
+// Rows from `r` on are outputs: a transposition of 16 x 4 words.
+[[PIANOLA_AVX512]] inline Block pack_outputs(const Rows& rows, int r) {
+  const __m512i a = load_rows(rows, r), b = load_rows(rows, r + 4), c = load_rows(rows, r + 8),
+                d = load_rows(rows, r + 12);
   const __m512i low = _mm512_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28, 1, 5, 9, 13, 17, 21, 25, 29);
   const __m512i high = _mm512_add_epi32(low, _mm512_set1_epi32(2));
   const __m512i ab01 = _mm512_permutex2var_epi32(a, low, b);
@@ -52,15 +62,15 @@ struct Block {
            _mm512_xor_si512(offset, _mm512_shuffle_i64x2(ab23, cd23, 0xee))}};
 }
 
-// Rows are inputs: four of them become 16 words, first by words, then by bytes.
-[[PIANOLA_AVX512]] inline Block pack_inputs(const int8_t* weights, size_t stride) {
+// Rows from `r` on are inputs: four of them become 16 words, first by words, then by bytes.
+[[PIANOLA_AVX512]] inline Block pack_inputs(const Rows& tile, int r) {
   const __m512i words = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
   const __m512i bytes = _mm512_broadcast_i32x4(
       _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
   const __m512i offset = _mm512_set1_epi8(static_cast<char>(0x80));
   Block block;
   for (int q = 0; q < 4; ++q) {
-    const __m512i rows = load_rows(weights + 4 * q * stride, stride);
+    const __m512i rows = load_rows(tile, r + 4 * q);
     const __m512i packed = _mm512_shuffle_epi8(_mm512_permutexvar_epi32(words, rows), bytes);
     block.w[q] = _mm512_xor_si512(offset, packed);
   }
@@ -101,14 +111,14 @@ struct Block {
 }
 
 // 16 outputs from `o` on. Steps are finished one by one: several may use one accumulator.
-[[PIANOLA_AVX512]] inline void multiply_strip(const MacRun& run, const MacStep* steps, int lanes,
-                                              int o, int32_t* file) {
+[[PIANOLA_AVX512]] inline void multiply_strip(const MacRun& run, const TileRow* scattered,
+                                              const MacStep* steps, int lanes, int o,
+                                              int32_t* file) {
   constexpr int kMostBlocks = 32;  // of 16 inputs
   Block blocks[kMostBlocks];
   for (int k = 0; k < lanes; k += 16) {
-    blocks[k / 16] = run.input_orientation
-                         ? pack_inputs(run.weights + k * size_t{run.stride} + o, run.stride)
-                         : pack_outputs(run.weights + o * size_t{run.stride} + k, run.stride);
+    const Rows rows{run.weights, run.stride, scattered, run.input_orientation ? o : k};
+    blocks[k / 16] = run.input_orientation ? pack_inputs(rows, k) : pack_outputs(rows, o);
   }
   for (uint32_t i = 0; i < run.steps; ++i) {
     const MacStep& step = steps[i];
@@ -124,17 +134,21 @@ struct Block {
 
 [[PIANOLA_AVX512]] void mac(Program& program, const MacRun& run, int accumulators) {
   const int lanes = program.lanes;
-  if (lanes % 16 != 0 || lanes > 512) return mac_kernel::run(program, run, accumulators);
+  if (lanes % 16 != 0 || lanes > 512) {
+    if (run.whole_rows) unpack_tile(program, run);
+    return mac_kernel::run(program, run, accumulators);
+  }
   int32_t* file = reinterpret_cast<int32_t*>(program.mxm_accumulators.data) +
                   static_cast<size_t>(run.mxm) * accumulators * lanes;
   const MacStep* steps = program.mac_steps.data() + run.first_step;
-  if (lanes == 16) return multiply_strip(run, steps, 16, 0, file);
-  for (int o = 0; o < lanes; o += 16) multiply_strip(run, steps, lanes, o, file);
+  const TileRow* rows = run.whole_rows ? program.tile_rows.data() + run.first_row : nullptr;
+  if (lanes == 16) return multiply_strip(run, rows, steps, 16, 0, file);
+  for (int o = 0; o < lanes; o += 16) multiply_strip(run, rows, steps, lanes, o, file);
 }
 
 }  // namespace
 
-const Kernels kAvx512Kernels{"avx512", vxm_avx512, mac, product_avx512};
+const Kernels kAvx512Kernels{"avx512", vxm_avx512, mac, true, products_avx512};
 
 }  // namespace pianola
 #endif

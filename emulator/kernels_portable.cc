@@ -15,8 +15,8 @@ void mac(Program& program, const MacRun& run, int accumulators) {
   mac_kernel::run(program, run, accumulators);
 }
 
-void product(Program& program, const Product& product, int accumulators) {
-  product_kernel::run(program, product, accumulators);
+void products(Program& program, std::span<const Product> products, int accumulators) {
+  for (const Product& product : products) product_kernel::run(program, product, accumulators);
 }
 
 int8_t weight_of(uint8_t byte, MxmLoadFormat format, int index) {
@@ -68,7 +68,7 @@ void unpack_tile(Program& program, const MacRun& run) {
   }
 }
 
-const Kernels kPortableKernels{"portable", vxm, mac, product};
+const Kernels kPortableKernels{"portable", vxm, mac, false, products};
 
 const Kernels* const* host_kernels(int& count) {
   static const Kernels* list[3];

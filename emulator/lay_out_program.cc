@@ -4,86 +4,11 @@
 #include <limits>
 #include <numeric>
 
+#include "emulator/keep_in_memory.h"
+#include "emulator/visit_places.h"
+
 namespace pianola {
 namespace {
-
-uint64_t number_of(Place place) { return place & ~kVectorBit; }
-
-// Calls use(place) for every operand of an operation and define(place) for every result; results
-// follow operands.
-template <typename Use, typename Define>
-void visit_places(Program& p, const Operation& operation, Use use, Define define) {
-  switch (operation.kind) {
-    case OperationKind::Copy: {
-      CopyStep& step = p.copies[operation.first];
-      use(step.from);
-      define(step.to);
-      return;
-    }
-    case OperationKind::Read: return define(p.memory_steps[operation.first].vector);
-    case OperationKind::Write:
-    case OperationKind::WriteLane: return use(p.memory_steps[operation.first].vector);
-    case OperationKind::Gather: {
-      MemoryStep& step = p.memory_steps[operation.first];
-      use(step.index_low);
-      use(step.index_high);
-      return define(step.vector);
-    }
-    case OperationKind::Receive: return define(p.segment_steps[operation.first].to);
-    case OperationKind::Vxm: {
-      const VxmBatch& batch = p.vxm_batches[operation.first];
-      const VxmControl& control = p.vxm_controls[batch.control];
-      const int operands = control.places_per_pass - control.out_count;
-      Place* places = p.vxm_places.data() + batch.first_place;
-      for (uint32_t i = 0; i < batch.passes; ++i) {
-        for (int k = 0; k < operands; ++k) use(places[i * control.places_per_pass + k]);
-      }
-      for (uint32_t i = 0; i < batch.passes; ++i) {
-        for (int k = operands; k < control.places_per_pass; ++k) {
-          define(places[i * control.places_per_pass + k]);
-        }
-      }
-      return;
-    }
-    case OperationKind::Mac: {
-      const MacRun& run = p.mac_runs[operation.first];
-      if (run.unpacks) {
-        for (int r = 0; r < p.lanes; ++r) use(p.tile_rows[run.first_row + r].from);
-      }
-      for (uint32_t i = 0; i < run.steps; ++i) use(p.mac_steps[run.first_step + i].x);
-      for (uint32_t i = 0; i < run.steps; ++i) {
-        for (Place& out : p.mac_steps[run.first_step + i].out) define(out);
-      }
-      return;
-    }
-    case OperationKind::Sxm: {
-      SxmStep& step = p.sxm_steps[operation.first];
-      for (int b = 0; b < step.width; ++b) use(step.from[b]);
-      use(step.index);
-      for (int b = 0; b < step.width; ++b) define(step.to[b]);
-      return;
-    }
-    case OperationKind::ProductInput: {
-      const ProductInput& input = p.product_inputs[operation.first];
-      const uint64_t scales = input.has_scales ? uint64_t{input.windows} * 4 : 0;
-      const uint64_t count = (input.tiles + scales) * input.columns;
-      for (uint64_t i = 0; i < count; ++i) use(p.product_places[input.first_place + i]);
-      return;
-    }
-    case OperationKind::Product: {
-      const Product& product = p.products[operation.first];
-      ProductColumn* columns = p.product_columns.data() + product.first_column;
-      const uint32_t count = p.product_inputs[product.input].columns;
-      for (uint32_t i = 0; i < count; ++i) {
-        for (Place& place : columns[i].initial) use(place);
-      }
-      for (uint32_t i = 0; i < count; ++i) {
-        for (Place& place : columns[i].out) define(place);
-      }
-      return;
-    }
-  }
-}
 
 bool changes_state(const Program& p, const Operation& operation) {
   switch (operation.kind) {
@@ -148,8 +73,10 @@ void drop_dead(Program& p, uint64_t vectors) {
   p.operations = std::move(kept);
 }
 
-// Slots of the arena by vector number. Freed slots are taken again, last freed first.
-size_t allocate_slots(Program& p, uint64_t vectors, bool keep_all, std::vector<uint32_t>& slots) {
+// Slots of the arena by vector number, but for those that have a home. Freed slots are taken again, last
+// freed first.
+size_t allocate_slots(Program& p, uint64_t vectors, bool keep_all, const std::vector<Place>& homes,
+                      std::vector<uint32_t>& slots) {
   constexpr uint32_t kNever = std::numeric_limits<uint32_t>::max();
   std::vector<uint32_t> last_use(vectors, kNever);
   if (!keep_all) {
@@ -172,7 +99,7 @@ size_t allocate_slots(Program& p, uint64_t vectors, bool keep_all, std::vector<u
     visit_places(
         p, p.operations[i], [](Place&) {},
         [&](Place& place) {
-          if (!is_vector(place)) return;
+          if (!is_vector(place) || homes[number_of(place)] != 0) return;
           if (free.empty()) {
             slots[number_of(place)] = static_cast<uint32_t>(used++);
           } else {
@@ -186,7 +113,7 @@ size_t allocate_slots(Program& p, uint64_t vectors, bool keep_all, std::vector<u
           p.late_places.visit(place, [&](Place one) {
             if (!is_vector(one) || last_use[number_of(one)] != i) return;
             last_use[number_of(one)] = kNever;
-            free.push_back(slots[number_of(one)]);
+            if (homes[number_of(one)] == 0) free.push_back(slots[number_of(one)]);
           });
         },
         [](Place&) {});
@@ -248,7 +175,8 @@ void merge_neighbours(Program& p) {
   for (const Operation& operation : p.operations) {
     const bool mergeable = operation.kind == OperationKind::Copy ||
                            operation.kind == OperationKind::Read ||
-                           operation.kind == OperationKind::Write;
+                           operation.kind == OperationKind::Write ||
+                           operation.kind == OperationKind::Product;
     if (mergeable && !merged.empty() && merged.back().kind == operation.kind &&
         merged.back().first + merged.back().count == operation.first) {
       ++merged.back().count;
@@ -262,14 +190,23 @@ void merge_neighbours(Program& p) {
 }  // namespace
 
 void lay_out_program(Program& p, const std::vector<uint64_t>& times, uint64_t vectors,
-                     bool keep_all) {
+                     std::span<const uint8_t> memory, bool keep_all) {
   sort_operations(p, times);
-  if (!keep_all) drop_dead(p, vectors);
+  std::vector<Place> homes(vectors, 0);
+  if (!keep_all) {
+    drop_dead(p, vectors);
+    keep_in_memory(p, memory, homes);
+  }
   std::vector<uint32_t> slots;
-  const size_t used = allocate_slots(p, vectors, keep_all, slots);
+  const size_t used = allocate_slots(p, vectors, keep_all, homes, slots);
   p.arena.allocate(used * p.vector_stride);
   const auto resolve_vector = [&](Place& place) {
     if (!is_vector(place)) return;
+    const Place home = homes[number_of(place)];
+    if (home != 0) {
+      place = home;
+      return;
+    }
     place = reinterpret_cast<uintptr_t>(p.arena.data + slots[number_of(place)] * p.vector_stride);
   };
   const auto resolve = [&](Place& place) {

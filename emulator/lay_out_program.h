@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "emulator/lift.h"
@@ -11,8 +12,9 @@ namespace pianola {
 
 // times: when each operation is executed; operations of one time stay in the order given.
 // vectors: how many vector numbers the program uses.
+// memory: MEM, all slices.
 // keep_all: every vector keeps a place of its own to the end, read or not.
 void lay_out_program(Program& program, const std::vector<uint64_t>& times, uint64_t vectors,
-                     bool keep_all);
+                     std::span<const uint8_t> memory, bool keep_all);
 
 }  // namespace pianola

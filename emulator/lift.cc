@@ -63,7 +63,7 @@ Result<std::unique_ptr<Program>> Lifter::run() {
   program_->host_sent = host_sent_;
   program_->kv_sent = kv_sent_;
   list_written_words();
-  lay_out_program(*program_, times_, vectors_, options_.record_drives);
+  lay_out_program(*program_, times_, vectors_, memory_.mem, options_.record_drives);
   return std::move(program_);
 }
 

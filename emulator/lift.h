@@ -24,6 +24,7 @@
 #include "emulator/device.h"
 #include "emulator/late_places.h"
 #include "emulator/packed_weights.h"
+#include "emulator/vxm_shapes.h"
 #include "isa/instructions.h"
 
 namespace pianola {
@@ -44,6 +45,8 @@ struct MemoryStep {  // READ, WRITE, WRITE_LANE or GATHER whose address depends 
   // the slice.
   uint8_t rows = 0, turn = 0;  // turn: the slice's number in its position, modulo 2^rows
   int32_t row = 0;
+  // Words of the slice that it may touch: the first, and the one after the last.
+  uint32_t first_word = 0, last_word = 0;
 };
 
 struct SegmentStep {  // RECV from a segment whose base depends on a launch parameter
@@ -60,6 +63,7 @@ struct VxmControl {  // an instruction and what follows from it
   int x_count = 0, y_count = 0, z_count = 0, out_count = 0;  // streams
   int places_per_pass = 0;  // their sum
   int segment = 0;          // lanes
+  int shape = kNoVxmShape;  // of kVxmShapes
 };
 
 struct VxmPass {
@@ -97,6 +101,7 @@ struct MacRun {  // activations that meet one tile
   uint32_t stride = 0;
   bool input_orientation = false;
   bool unpacks = false;     // first fill `weights` from the rows below
+  bool whole_rows = false;  // unpacking only brings them together
   uint64_t first_row = 0;   // into Program::tile_rows
   uint32_t mxm = 0;
   uint32_t first_step = 0, steps = 0;
@@ -152,7 +157,7 @@ enum class OperationKind : uint8_t {
 
 struct Operation {
   OperationKind kind{};
-  uint32_t count = 1;  // Copy, Read, Write: neighbours in their list
+  uint32_t count = 1;  // Copy, Read, Write, Product: neighbours in their list
   uint32_t first = 0;  // index into the list of the kind
 };
 

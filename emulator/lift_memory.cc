@@ -125,6 +125,12 @@ void Lifter::store_persistent_words() {
   }
 }
 
+void Lifter::set_words(MemoryStep& step, int64_t first, int64_t last) const {
+  const int64_t words = target_.words_per_slice;
+  step.first_word = static_cast<uint32_t>(std::clamp<int64_t>(first, 0, words));
+  step.last_word = static_cast<uint32_t>(std::clamp<int64_t>(last, step.first_word, words));
+}
+
 void Lifter::write_row(const MemInstruction& x, const Iteration& it, const QueueInfo& info) {
   const int64_t row = stepped(x.row, it, x.s1, x.s2, x.s3);
   const auto turn = static_cast<uint8_t>(info.slice & ((1 << x.rows) - 1));
@@ -154,6 +160,7 @@ void Lifter::write_row(const MemInstruction& x, const Iteration& it, const Queue
   step.rows = static_cast<uint8_t>(x.rows);
   step.turn = turn;
   step.row = static_cast<int32_t>(row);
+  set_words(step, first, last);
   add_operation(OperationKind::Write, program_->memory_steps.size(), cycle_);
   program_->memory_steps.push_back(step);
 }
@@ -201,6 +208,7 @@ void Lifter::issue(const MemInstruction& x, const Iteration& it, const QueueInfo
     const int64_t first = address + low;
     const int64_t last = address + high + 1 + (kind == OperationKind::Gather ? x.limit : 0) +
                          (kind == OperationKind::WriteLane ? 1 : 0);
+    set_words(step, first, last);
     if (!writes) store_words(info.unit, first, last);
     if (kind == OperationKind::WriteLane) contents_.forget(info.unit, first, last);
     if (kind == OperationKind::Write) {

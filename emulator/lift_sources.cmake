@@ -6,6 +6,7 @@ target_sources(pianola_emulator PRIVATE
   emulator.cc
   fuse_products.cc
   gather_input.cc
+  keep_in_memory.cc
   kernels_avx2.cc
   kernels_avx512.cc
   kernels_portable.cc

@@ -1,4 +1,5 @@
 // Passes of the VXM, tiles and multiplications of the MXM, moves of the SXM.
+#include <algorithm>
 #include <string>
 
 #include "emulator/lifter.h"
@@ -35,6 +36,7 @@ bool Lifter::level_is(uint32_t level, const Iteration& it, const Timing& timing,
 uint32_t Lifter::add_control(const VxmInstruction& x, int position) {
   VxmControl control;
   control.instruction = x;
+  control.shape = number_of(shape_of(x));
   control.x_count = streams_of(x.x_format);
   control.y_count = streams_of(x.y_format);
   control.z_count = streams_of(x.z_format);
@@ -139,6 +141,9 @@ void Lifter::install_tile(LiftedMxm& mxm, const QueueInfo& info) {
     in_place = in_place && is_in_place(row.from) && row.format == first.format &&
                row.index == r % static_cast<int>(per_byte);
   }
+  tile.whole_rows = one_orientation && std::ranges::all_of(mxm.shadow, [](const TileRow& row) {
+    return row.format == MxmLoadFormat::Int8;
+  });
   tile.input_orientation = one_orientation && first.orientation == MxmLoadOrientation::Input;
   for (uint32_t spread = 1; one_orientation && in_place && !tile.regular && spread <= rows;
        spread *= 2) {

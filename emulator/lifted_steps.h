@@ -33,6 +33,7 @@ struct LiftedTile {
   bool regular = false;     // rows at fixed distances, of one format and orientation
   bool constant = false;    // and in memory that this entry does not change
   bool input_orientation = false;
+  bool whole_rows = false;  // a vector of bytes each, in the orientation of the tile
   uint64_t first_row = 0;   // else: into Program::tile_rows
 };
 

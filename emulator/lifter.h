@@ -176,6 +176,8 @@ class Lifter {
   // At the end: what is not in a named region nobody may rely on in later launches.
   void store_persistent_words();
 
+  void set_words(MemoryStep& step, int64_t first, int64_t last) const;
+
   // A WRITE with rows. Its slice is chosen when the program is played, unless no register has a
   // part in it.
   void write_row(const MemInstruction& x, const Iteration& it, const QueueInfo& info);

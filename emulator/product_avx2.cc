@@ -132,11 +132,13 @@ template <int kBits>
 
 }  // namespace
 
-void product_avx2(Program& program, const Product& product, int accumulators) {
-  switch (product.format) {
-    case MxmLoadFormat::Int8: return run<8>(program, product, accumulators);
-    case MxmLoadFormat::Int4: return run<4>(program, product, accumulators);
-    case MxmLoadFormat::Ternary: return run<2>(program, product, accumulators);
+void products_avx2(Program& program, std::span<const Product> products, int accumulators) {
+  for (const Product& product : products) {
+    switch (product.format) {
+      case MxmLoadFormat::Int8: run<8>(program, product, accumulators); break;
+      case MxmLoadFormat::Int4: run<4>(program, product, accumulators); break;
+      case MxmLoadFormat::Ternary: run<2>(program, product, accumulators); break;
+    }
   }
 }
 

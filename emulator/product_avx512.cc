@@ -10,6 +10,7 @@
 
 #include <array>
 #include <cstring>
+#include <span>
 #include <utility>
 
 #include "emulator/lift.h"
@@ -19,14 +20,24 @@ namespace {
 
 constexpr int kStrip = 16;
 constexpr uint32_t kMostColumns = 12;  // whose sums and accumulators registers hold
-constexpr size_t kAhead = 4096;        // bytes from where weights are used to where they are fetched
+constexpr size_t kAhead = 4096;        // bytes that are fetched ahead of what is used
+constexpr uint32_t kStripsTogether = 4;  // short strips of one column
+constexpr size_t kMostStrips = 256;      // of products that follow each other
+
+// 16 outputs of a product.
+struct Strip {
+  const uint8_t* tiles;
+  const uint8_t* halves;  // scales of the weights
+  const ProductColumn* columns;
+  uint32_t* file;  // accumulators of the chain
+  int first;       // output
+};
 
 struct View {
   const ProductInput* input;
   const uint16_t* counts;
-  const ProductColumn* columns;
-  uint32_t* file;
   int lanes;
+  size_t ahead;  // bytes from where weights are used to where they are fetched
 };
 
 [[PIANOLA_AVX512]] inline __m512 load_initial(const ProductColumn& column, int first) {
@@ -41,11 +52,13 @@ struct View {
   return _mm512_castsi512_ps(value);
 }
 
-[[PIANOLA_AVX512]] inline void finish(const View& view, const ProductColumn& column, int first,
+[[PIANOLA_AVX512]] inline void finish(const View& view, const Strip& strip, uint32_t number,
                                       __m512 acc) {
+  const ProductColumn& column = strip.columns[number];
+  const int first = strip.first;
   const __mmask16 nan = _mm512_cmp_ps_mask(acc, acc, _CMP_UNORD_Q);
   __m512i value = _mm512_mask_set1_epi32(_mm512_castps_si512(acc), nan, 0x7fc00000);
-  _mm512_storeu_si512(view.file + static_cast<size_t>(column.accumulator) * view.lanes + first,
+  _mm512_storeu_si512(strip.file + static_cast<size_t>(column.accumulator) * view.lanes + first,
                       value);
   for (int b = 0; b < 4; ++b) {
     if (column.out[b] != 0) {
@@ -79,72 +92,110 @@ template <int kBits>
   return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(halves)));
 }
 
-// One strip of kColumns columns from `first_column` on: the weights pass once, in order, and sums and
+// kColumns columns of some strips from `first_column` on: the weights pass once, in order, and sums and
 // accumulators stay in registers. uniform: all lanes of each scale are equal.
-template <int kBits, bool kUniform, uint32_t kColumns>
-[[PIANOLA_AVX512]] void run_columns(const View& view, const Product& product, int strip,
-                                    uint32_t first_column) {
+template <int kBits, bool kUniform, uint32_t kColumns, uint32_t kStrips>
+[[PIANOLA_AVX512]] void run_columns(const View& view, const Strip* strips, uint32_t first_column) {
   constexpr int kGroups = 8 / kBits;      // of a piece
   constexpr int kTogether = 4 / kGroups;  // pieces of 16 inputs
+  // A multiplication waits for the one before on the same sum, so where sums are few there are parts.
+  constexpr int kSums = static_cast<int>(kColumns * kStrips);
+  constexpr int kParts = kSums <= 2 ? 4 : kSums <= 5 ? 2 : 1;
   const ProductInput& input = *view.input;
-  const ProductColumn* columns = view.columns + first_column;
-  const int first = strip * kStrip;
   const size_t pieces = static_cast<size_t>(view.lanes) / 4 / kGroups;
   const size_t step = size_t{input.columns} * 4;
-  const uint8_t* piece = product.tiles + strip * (input.tiles * pieces * 64);
-  const uint8_t* halves = product.weight_scales + strip * (input.windows * size_t{kStrip} * 2);
   const int8_t* x = input.codes + size_t{first_column} * 4;
-  __m512 acc[kColumns];
-  for (uint32_t c = 0; c < kColumns; ++c) acc[c] = load_initial(columns[c], first);
-  size_t term = first_column;
-  for (uint32_t w = 0; w < input.windows; ++w, term += input.columns, halves += kStrip * 2) {
-    __m512i sums[kColumns];
+  const uint8_t* piece[kStrips];
+  __m512 acc[kStrips][kColumns];
+  for (uint32_t s = 0; s < kStrips; ++s) {
+    piece[s] = strips[s].tiles;
     for (uint32_t c = 0; c < kColumns; ++c) {
-      sums[c] = _mm512_set1_epi32(input.corrections[term + c]);
+      acc[s][c] = load_initial(strips[s].columns[first_column + c], strips[s].first);
+    }
+  }
+  size_t term = first_column;
+  for (uint32_t w = 0; w < input.windows; ++w, term += input.columns) {
+    __m512i sums[kParts][kStrips][kColumns];
+    for (uint32_t s = 0; s < kStrips; ++s) {
+      for (uint32_t c = 0; c < kColumns; ++c) {
+        sums[0][s][c] = _mm512_set1_epi32(input.corrections[term + c]);
+#pragma GCC unroll 4
+        for (int part = 1; part < kParts; ++part) sums[part][s][c] = _mm512_setzero_si512();
+      }
     }
     for (size_t i = view.counts[w] * pieces; i > 0; i -= kTogether) {
-      for (int p = 0; p < kTogether; ++p, piece += 64) {
-        const __m512i codes = _mm512_loadu_si512(piece);
-        _mm_prefetch(reinterpret_cast<const char*>(piece) + kAhead, _MM_HINT_T0);
+#pragma GCC unroll 4
+      for (int p = 0; p < kTogether; ++p) {
+        __m512i codes[kStrips];
+        for (uint32_t s = 0; s < kStrips; ++s, piece[s - 1] += 64) {
+          codes[s] = _mm512_loadu_si512(piece[s]);
+          _mm_prefetch(reinterpret_cast<const char*>(piece[s]) + view.ahead, _MM_HINT_T0);
+        }
+#pragma GCC unroll 4
         for (int g = 0; g < kGroups; ++g, x += step) {
-          const __m512i weights = codes_of<kBits>(codes, g);
+          auto& part = sums[(p * kGroups + g) % kParts];
           for (uint32_t c = 0; c < kColumns; ++c) {
-            sums[c] = _mm512_dpbusd_epi32(sums[c], weights, inputs_at(x + 4 * c));
+            const __m512i inputs = inputs_at(x + 4 * c);
+            for (uint32_t s = 0; s < kStrips; ++s) {
+              part[s][c] = _mm512_dpbusd_epi32(part[s][c], codes_of<kBits>(codes[s], g), inputs);
+            }
           }
         }
       }
     }
-    const __m512 weight_scales = halves_at(halves);
-    for (uint32_t c = 0; c < kColumns; ++c) {
-      const __m512 scales =
-          kUniform ? _mm512_set1_ps(input.first_lanes[term + c])
-                   : _mm512_loadu_ps(input.scales + (term + c) * view.lanes + first);
-      acc[c] = _mm512_add_ps(acc[c], term_of(sums[c], weight_scales, scales));
+    for (uint32_t s = 0; s < kStrips; ++s) {
+      const __m512 weight_scales = halves_at(strips[s].halves + size_t{w} * kStrip * 2);
+      for (uint32_t c = 0; c < kColumns; ++c) {
+        const __m512 scales =
+            kUniform
+                ? _mm512_set1_ps(input.first_lanes[term + c])
+                : _mm512_loadu_ps(input.scales + (term + c) * view.lanes + strips[s].first);
+        __m512i sum = sums[0][s][c];
+#pragma GCC unroll 4
+        for (int part = 1; part < kParts; ++part) sum = _mm512_add_epi32(sum, sums[part][s][c]);
+        acc[s][c] = _mm512_add_ps(acc[s][c], term_of(sum, weight_scales, scales));
+      }
     }
   }
-  for (uint32_t c = 0; c < kColumns; ++c) finish(view, columns[c], first, acc[c]);
+  for (uint32_t s = 0; s < kStrips; ++s) {
+    for (uint32_t c = 0; c < kColumns; ++c) finish(view, strips[s], first_column + c, acc[s][c]);
+  }
 }
 
-using Run = void (*)(const View&, const Product&, int strip, uint32_t first_column);
+using Run = void (*)(const View&, const Strip*, uint32_t first_column);
 
 // By the number of columns, from 1 on.
 template <int kBits, bool kUniform, uint32_t... kNumbers>
 constexpr std::array<Run, kMostColumns> runs(std::integer_sequence<uint32_t, kNumbers...>) {
-  return {run_columns<kBits, kUniform, kNumbers + 1>...};
+  return {run_columns<kBits, kUniform, kNumbers + 1, 1>...};
 }
 
+// Strips of products that share their input.
 template <int kBits>
-void run_bits(const View& view, const Product& product) {
+void run_strips(const View& view, std::span<const Strip> strips) {
   using Numbers = std::make_integer_sequence<uint32_t, kMostColumns>;
   static constexpr std::array kUniformRuns = runs<kBits, true>(Numbers{});
   static constexpr std::array kRuns = runs<kBits, false>(Numbers{});
-  const auto& list = view.input->uniform ? kUniformRuns : kRuns;
+  const bool uniform = view.input->uniform;
+  const auto& list = uniform ? kUniformRuns : kRuns;
   const uint32_t columns = view.input->columns;
   const uint32_t blocks = (columns + kMostColumns - 1) / kMostColumns;
-  for (int strip = 0; strip < view.lanes / kStrip; ++strip) {
+  const size_t strip_bytes =
+      size_t{view.input->tiles} * static_cast<size_t>(view.lanes) * kStrip * kBits / 8;
+  size_t next = 0;
+  if (columns == 1 && strip_bytes <= kAhead) {
+    View together = view;
+    together.ahead = kStripsTogether * strip_bytes;
+    const Run run = uniform ? run_columns<kBits, true, 1, kStripsTogether>
+                            : run_columns<kBits, false, 1, kStripsTogether>;
+    for (; next + kStripsTogether <= strips.size(); next += kStripsTogether) {
+      run(together, strips.data() + next, 0);
+    }
+  }
+  for (; next < strips.size(); ++next) {
     for (uint32_t block = 0, first = 0; block < blocks; ++block) {
       const uint32_t end = columns * (block + 1) / blocks;
-      list[end - first - 1](view, product, strip, first);
+      list[end - first - 1](view, strips.data() + next, first);
       first = end;
     }
   }
@@ -152,18 +203,40 @@ void run_bits(const View& view, const Product& product) {
 
 }  // namespace
 
-void product_avx512(Program& program, const Product& product, int accumulators) {
-  View view;
-  view.input = &program.product_inputs[product.input];
-  view.counts = program.product_counts.data() + view.input->first_count;
-  view.columns = program.product_columns.data() + product.first_column;
-  view.lanes = program.lanes;
-  view.file = reinterpret_cast<uint32_t*>(program.vxm_accumulators.data) +
-              static_cast<size_t>(product.chain) * accumulators * program.lanes;
-  switch (product.format) {
-    case MxmLoadFormat::Int8: return run_bits<8>(view, product);
-    case MxmLoadFormat::Int4: return run_bits<4>(view, product);
-    case MxmLoadFormat::Ternary: return run_bits<2>(view, product);
+void products_avx512(Program& program, std::span<const Product> products, int accumulators) {
+  const int lanes = program.lanes;
+  Strip strips[kMostStrips];
+  for (size_t i = 0; i < products.size();) {
+    const Product& first = products[i];
+    View view;
+    view.input = &program.product_inputs[first.input];
+    view.counts = program.product_counts.data() + view.input->first_count;
+    view.lanes = lanes;
+    view.ahead = kAhead;
+    const size_t strip_tiles = size_t{view.input->tiles} * lanes * kStrip *
+                               static_cast<size_t>(weight_bits(first.format)) / 8;
+    const size_t strip_halves = view.input->windows * size_t{kStrip} * 2;
+    size_t count = 0;
+    for (; i < products.size(); ++i) {
+      const Product& product = products[i];
+      const bool fits = count + static_cast<size_t>(lanes / kStrip) <= kMostStrips;
+      if (product.input != first.input || product.format != first.format || !fits) break;
+      for (int strip = 0; strip < lanes / kStrip; ++strip) {
+        const auto number = static_cast<size_t>(strip);
+        strips[count++] = {product.tiles + number * strip_tiles,
+                           product.weight_scales + number * strip_halves,
+                           program.product_columns.data() + product.first_column,
+                           reinterpret_cast<uint32_t*>(program.vxm_accumulators.data) +
+                               static_cast<size_t>(product.chain) * accumulators * lanes,
+                           strip * kStrip};
+      }
+    }
+    const std::span<const Strip> list(strips, count);
+    switch (first.format) {
+      case MxmLoadFormat::Int8: run_strips<8>(view, list); break;
+      case MxmLoadFormat::Int4: run_strips<4>(view, list); break;
+      case MxmLoadFormat::Ternary: run_strips<2>(view, list); break;
+    }
   }
 }
 

@@ -65,32 +65,10 @@ PIANOLA_INLINE const uint8_t* bytes_at(Place place) {
   return reinterpret_cast<const uint8_t*>(place);
 }
 
-// What an instruction set does in its own way, in functions of a whole batch, which need not be
-// inlined. This is the way of hosts that have none.
-struct PortableHost {
-  // Lanes come in sixteens to the functions below if kOwn.
-  static constexpr bool kOwn = false;
-  // A 32-bit operand lies in four planes of bytes: brings them together, and takes them apart where
-  // a pass drives. `step`: places from one pass to the next.
-  static void load(const Place*, int /*step*/, int /*passes*/, int /*lanes*/, uint32_t*) {}
-  static void store(const VxmPass*, const Place*, int /*step*/, int /*passes*/, int /*lanes*/,
-                    const uint32_t*) {}
-  // In place; false: not here.
-  static bool special(VxmSfu, uint32_t*, int /*count*/) { return false; }
-  // The result of each segment, in all of its lanes; false: not here.
-  static bool tree(VxmTree, int /*segment*/, const uint32_t*, int /*count*/, uint32_t*) {
-    return false;
-  }
-};
-
-template <typename Host, int kLanes>
+template <int kLanes>
 PIANOLA_INLINE void load_operand(const Shape<kLanes>& shape, VxmFormat format, const Place* places,
                                  int step, uint32_t* out) {
   const int lanes = shape.lanes();
-  if (Host::kOwn && lanes % 16 == 0 &&
-      (format == VxmFormat::I32 || format == VxmFormat::F32 || format == VxmFormat::Raw)) {
-    return Host::load(places, step, shape.passes, lanes, out);
-  }
   for (int p = 0; p < shape.passes; ++p, places += step, out += lanes) {
     if (format == VxmFormat::I8) {
       const int8_t* a = reinterpret_cast<const int8_t*>(places[0]);
@@ -148,11 +126,11 @@ PIANOLA_INLINE void convert_operand(const Shape<kLanes>& shape, VxmFormat format
 }
 
 // Reads and converts; places are those of this operand in the first pass.
-template <typename Host, int kLanes>
+template <int kLanes>
 PIANOLA_INLINE void fetch(const Shape<kLanes>& shape, VxmFormat format, const Place* places,
                           int step, uint32_t* out) {
   if (format == VxmFormat::None) return each(shape, [=](int j, int, int) { out[j] = 0; });
-  load_operand<Host>(shape, format, places, step, out);
+  load_operand(shape, format, places, step, out);
   convert_operand(shape, format, out);
 }
 
@@ -194,10 +172,8 @@ PIANOLA_INLINE void each_of(uint32_t* v, int count) {
   for (int i = 0; i < count; ++i) v[i] = Function(v[i]);
 }
 
-template <typename Host>
 PIANOLA_INLINE void special_stage(VxmSfu sfu, uint32_t* v, int count) {
   if (sfu == VxmSfu::None) return;
-  if (Host::kOwn && count % 16 == 0 && Host::special(sfu, v, count)) return;
   switch (sfu) {
     case VxmSfu::None: return;
     case VxmSfu::Exp2: return each_of<fast::exp2_lane>(v, count);
@@ -252,26 +228,22 @@ PIANOLA_INLINE void reduce_segments(const uint32_t* v, int segments, int segment
   }
 }
 
-template <typename Host>
 PIANOLA_INLINE void root_stage(VxmRoot root, uint32_t k1, uint32_t k2, uint32_t* r, int count) {
   if (root == VxmRoot::None) return;
   for (int i = 0; i < count; ++i) r[i] = fast::mul_lane(r[i], k1);
-  if (root == VxmRoot::Reciprocal) special_stage<Host>(VxmSfu::Reciprocal, r, count);
+  if (root == VxmRoot::Reciprocal) special_stage(VxmSfu::Reciprocal, r, count);
   if (root == VxmRoot::Rsqrt) {
     for (int i = 0; i < count; ++i) r[i] = fast::add_lane(r[i], k2);
-    special_stage<Host>(VxmSfu::Rsqrt, r, count);
+    special_stage(VxmSfu::Rsqrt, r, count);
   }
 }
 
 // r: the result of a segment in each of its lanes.
-template <typename Host, int kLanes>
+template <int kLanes>
 PIANOLA_INLINE void tree_stage(const Shape<kLanes>& shape, const VxmControl& control,
                                const uint32_t* v, uint32_t k1, uint32_t k2, uint32_t* r) {
   const VxmInstruction& x = control.instruction;
   const int segment = control.segment, count = shape.passes * shape.lanes();
-  if (Host::kOwn && segment % 16 == 0 && Host::tree(x.tree, segment, v, count, r)) {
-    return root_stage<Host>(x.root, k1, k2, r, count);
-  }
   alignas(64) uint32_t scratch[3 * kMostLanes];
   Lanes results;  // one per segment of each pass
   const int segments = count / segment;
@@ -286,7 +258,7 @@ PIANOLA_INLINE void tree_stage(const Shape<kLanes>& shape, const VxmControl& con
     each(shape, [=](int j, int, int) { magnitudes[j] = fast::abs_lane(v[j]); });
     reduce_segments<fast::max_lane>(magnitudes, segments, segment, results.at, scratch);
   }
-  root_stage<Host>(x.root, k1, k2, results.at, segments);
+  root_stage(x.root, k1, k2, results.at, segments);
   for (int s = 0; s < segments; ++s) std::fill_n(r + s * segment, segment, results.at[s]);
 }
 
@@ -325,13 +297,10 @@ PIANOLA_INLINE void accumulator_stage(const Shape<kLanes>& shape, const VxmInstr
   }
 }
 
-template <typename Host, int kLanes>
+template <int kLanes>
 PIANOLA_INLINE void store(const Shape<kLanes>& shape, const VxmControl& control,
                           const VxmPass* passes, const Place* places, const uint32_t* v) {
   const int lanes = shape.lanes();
-  if (Host::kOwn && lanes % 16 == 0 && control.instruction.out_format == VxmOutFormat::F32) {
-    return Host::store(passes, places, control.places_per_pass, shape.passes, lanes, v);
-  }
   alignas(64) uint32_t out[kMostLanes];
   for (int p = 0; p < shape.passes; ++p, v += lanes, places += control.places_per_pass) {
     if (!passes[p].drives) continue;
@@ -369,7 +338,7 @@ PIANOLA_INLINE void store(const Shape<kLanes>& shape, const VxmControl& control,
   }
 }
 
-template <typename Host, int kLanes>
+template <int kLanes>
 PIANOLA_INLINE void run(Program& program, const VxmBatch& batch, const uint32_t* registers,
                         int accumulators) {
   const Shape<kLanes> shape{static_cast<int>(batch.passes), program.lanes};
@@ -387,10 +356,10 @@ PIANOLA_INLINE void run(Program& program, const VxmBatch& batch, const uint32_t*
            static_cast<VxmOperand>(x.combine) == which;
   };
   Lanes v, y, z, numbers;
-  fetch<Host>(shape, x.x_format, places, step, v.at);
-  if (uses(VxmOperand::Y)) fetch<Host>(shape, x.y_format, places + control.x_count, step, y.at);
+  fetch(shape, x.x_format, places, step, v.at);
+  if (uses(VxmOperand::Y)) fetch(shape, x.y_format, places + control.x_count, step, y.at);
   if (uses(VxmOperand::Z)) {
-    fetch<Host>(shape, x.z_format, places + control.x_count + control.y_count, step, z.at);
+    fetch(shape, x.z_format, places + control.x_count + control.y_count, step, z.at);
   }
   if (uses(VxmOperand::Lane)) {
     each(shape, [&](int j, int, int i) { numbers.at[j] = fast::int32_to_f32_lane(i); });
@@ -416,11 +385,11 @@ PIANOLA_INLINE void run(Program& program, const VxmBatch& batch, const uint32_t*
     const uint32_t base = registers[x.select_reg];
     select_stage(shape, x.select, passes, base, k2, v.at);
   }
-  special_stage<Host>(x.sfu, v.at, shape.passes * lanes);
+  special_stage(x.sfu, v.at, shape.passes * lanes);
   multiply(x.mul3);
 
   Lanes r;
-  if (x.tree != VxmTree::None) tree_stage<Host>(shape, control, v.at, k1, k2, r.at);
+  if (x.tree != VxmTree::None) tree_stage(shape, control, v.at, k1, k2, r.at);
   if (x.combine == VxmCombine::Replace) {
     std::copy_n(r.at, shape.passes * lanes, v.at);
   } else if (x.combine == VxmCombine::R) {
@@ -438,15 +407,14 @@ PIANOLA_INLINE void run(Program& program, const VxmBatch& batch, const uint32_t*
     s = w;
   }
   if (x.out_source == VxmOutSource::W) out = s;
-  store<Host>(shape, control, passes, places + step - control.out_count, out);
+  store(shape, control, passes, places + step - control.out_count, out);
 }
 
-template <typename Host = PortableHost>
 PIANOLA_INLINE void run_any(Program& program, const VxmBatch& batch, const uint32_t* registers,
                             int accumulators) {
-  if (program.lanes == 16) return run<Host, 16>(program, batch, registers, accumulators);
-  if (program.lanes == 32) return run<Host, 32>(program, batch, registers, accumulators);
-  run<Host, 0>(program, batch, registers, accumulators);
+  if (program.lanes == 16) return run<16>(program, batch, registers, accumulators);
+  if (program.lanes == 32) return run<32>(program, batch, registers, accumulators);
+  run<0>(program, batch, registers, accumulators);
 }
 
 }  // namespace pianola::vxm_kernel

@@ -2,7 +2,10 @@
 // spec: special functions, reduction trees and roots over any patterns, in batches of several passes.
 #include <gtest/gtest.h>
 
+#include <cstring>
+#include <memory>
 #include <random>
+#include <utility>
 
 #include "emulator/kernels.h"
 #include "isa/arithmetic.h"
@@ -176,6 +179,193 @@ TEST(Kernels, TreesReduceNeighboursFirstWhateverTheSegment) {
         }
       }
     }
+  }
+}
+
+int streams_of(VxmFormat format) {
+  constexpr int kCounts[] = {0, 1, 4, 4, 2, 2, 4, 4};
+  return kCounts[static_cast<int>(format)];
+}
+int streams_of(VxmOutFormat format) {
+  constexpr int kCounts[] = {0, 1, 4, 4, 2, 2};
+  return kCounts[static_cast<int>(format)];
+}
+
+// Any instruction, with its operands and accumulators at random: what each kernel makes of them.
+class AnyPassBench {
+ public:
+  static constexpr int kAccumulators = 4;
+
+  AnyPassBench(int lanes, int passes, const VxmInstruction& x, int segment, int shape)
+      : lanes_(lanes), random_(static_cast<uint32_t>(lanes + passes)) {
+    VxmControl control;
+    control.instruction = x;
+    control.x_count = streams_of(x.x_format);
+    control.y_count = streams_of(x.y_format);
+    control.z_count = streams_of(x.z_format);
+    control.out_count = streams_of(x.out_format);
+    control.places_per_pass =
+        control.x_count + control.y_count + control.z_count + control.out_count;
+    control.segment = segment;
+    control.shape = shape;
+    program_.lanes = lanes;
+    program_.vxm_controls.push_back(control);
+    program_.vxm_accumulators.allocate(static_cast<size_t>(lanes) * kAccumulators * 4);
+    for (int p = 0; p < passes; ++p) {
+      VxmPass pass;
+      pass.drives = control.out_count > 0 && random_() % 4 != 0;
+      pass.loads = random_() % 3 == 0 && x.first != VxmFirst::Never;
+      pass.accumulator = static_cast<uint8_t>(random_() % kAccumulators);
+      pass.threshold = static_cast<int32_t>(random_() % 40) - 4;
+      program_.vxm_passes.push_back(pass);
+      for (const auto& [format, count] : {std::pair{x.x_format, control.x_count},
+                                          {x.y_format, control.y_count},
+                                          {x.z_format, control.z_count}}) {
+        add_operand(format, count);
+      }
+      for (int b = 0; b < control.out_count; ++b) {
+        outputs_.push_back(random_() % 5 == 0 ? 0 : bytes());  // nobody reads some
+        program_.vxm_places.push_back(outputs_.back());
+      }
+    }
+    for (int i = 0; i < lanes * kAccumulators; ++i) file_.push_back(some_value(random_));
+    batch_.passes = static_cast<uint32_t>(passes);
+  }
+
+  // All that is driven, then the accumulators.
+  std::vector<uint8_t> run(const Kernels& kernels) {
+    std::memcpy(program_.vxm_accumulators.data, file_.data(), file_.size() * 4);
+    for (const Place place : outputs_) {
+      if (place != 0) std::memset(reinterpret_cast<void*>(place), 0xa5, lanes_);
+    }
+    uint32_t registers[kLaunchRegisters] = {};
+    registers[kK1Register] = kK1;
+    registers[kK2Register] = kK2;
+    registers[kSelectRegister] = 3;
+    {
+      const arith::FlushDenormalsScope flush;
+      kernels.vxm(program_, batch_, registers, kAccumulators);
+    }
+    std::vector<uint8_t> all;
+    const auto append = [&](const void* from, size_t size) {
+      const auto* bytes = static_cast<const uint8_t*>(from);
+      all.insert(all.end(), bytes, bytes + size);
+    };
+    for (const Place place : outputs_) {
+      if (place != 0) append(reinterpret_cast<const void*>(place), lanes_);
+    }
+    append(program_.vxm_accumulators.data, file_.size() * 4);
+    return all;
+  }
+
+  static constexpr int kSelectRegister = 3;
+
+ private:
+  Place bytes() {
+    memory_.emplace_back(new uint8_t[lanes_]);
+    return reinterpret_cast<uintptr_t>(memory_.back().get());
+  }
+  void add_operand(VxmFormat format, int count) {
+    std::vector<uint32_t> values;
+    for (size_t i = 0; i < lanes_; ++i) {
+      values.push_back(format == VxmFormat::F32 || format == VxmFormat::F32Lane0
+                           ? some_value(random_)
+                           : static_cast<uint32_t>(random_()));
+    }
+    for (int b = 0; b < count; ++b) {
+      const Place place = bytes();
+      for (size_t i = 0; i < lanes_; ++i) {
+        reinterpret_cast<uint8_t*>(place)[i] = static_cast<uint8_t>(values[i] >> (8 * b));
+      }
+      program_.vxm_places.push_back(place);
+    }
+  }
+
+  size_t lanes_;
+  std::mt19937 random_;
+  Program program_;
+  VxmBatch batch_;
+  std::vector<std::unique_ptr<uint8_t[]>> memory_;
+  std::vector<Place> outputs_;
+  std::vector<uint32_t> file_;
+};
+
+void expect_all_kernels_agree(const VxmInstruction& x, int shape) {
+  for (const int lanes : {8, 16, 32, 64}) {
+    for (int segment = lanes; segment >= 8; segment /= 2) {
+      AnyPassBench bench(lanes, 5, x, segment, shape);
+      const std::vector<uint8_t> expected = bench.run(kPortableKernels);
+      for (const Kernels* kernels : all_kernels()) {
+        ASSERT_EQ(bench.run(*kernels), expected)
+            << kernels->name << ", " << lanes << " lanes, segments of " << segment << ", shape "
+            << shape;
+      }
+    }
+  }
+}
+
+VxmInstruction with_registers(VxmInstruction x) {
+  x.k1 = kK1Register;
+  x.k2 = kK2Register;
+  x.select_reg = AnyPassBench::kSelectRegister;
+  return x;
+}
+
+TEST(Kernels, EveryPassHasTheBitsOfThePortableKernels) {
+  std::mt19937 random(5);
+  const auto pick = [&]<typename Enum>(Enum last) {
+    return static_cast<Enum>(random() % (static_cast<uint32_t>(last) + 1));
+  };
+  for (int round = 0; round < 3000; ++round) {
+    VxmInstruction x;
+    x.x_format = pick(VxmFormat::F32Lane0);
+    x.y_format = pick(VxmFormat::F32Lane0);
+    x.z_format = pick(VxmFormat::F32Lane0);
+    x.mul1 = pick(VxmOperand::Lane);
+    x.mul2 = pick(VxmOperand::Lane);
+    x.mul3 = pick(VxmOperand::Lane);
+    x.add_op = pick(VxmAddOp::Iadd);
+    if (x.add_op != VxmAddOp::None) {
+      x.add_operand = static_cast<VxmOperand>(1 + random() % 5);
+    }
+    x.select = pick(VxmSelect::Eq);
+    x.sfu = pick(VxmSfu::Log2);
+    x.tree = pick(VxmTree::Argmax);
+    x.root = pick(VxmRoot::Rsqrt);
+    x.combine = pick(x.tree == VxmTree::None ? VxmCombine::Lane : VxmCombine::Replace);
+    if (x.tree != VxmTree::None) x.acc_source = pick(VxmAccSource::R);
+    x.acc_op = pick(VxmAccOp::Read);
+    x.first = pick(VxmFirst::Level1);
+    x.out_format = pick(VxmOutFormat::F16);
+    x.out_source = pick(VxmOutSource::W);
+    ASSERT_NO_FATAL_FAILURE(expect_all_kernels_agree(with_registers(x), number_of(shape_of(x))))
+        << "round " << round;
+  }
+}
+
+TEST(Kernels, ShapesOfModelsHaveTheBitsOfThePortableKernels) {
+  for (const VxmShape& shape : kVxmShapes) {
+    VxmInstruction x;
+    x.x_format = shape.x;
+    x.y_format = shape.y;
+    x.z_format = shape.z;
+    x.mul1 = shape.mul1;
+    x.mul2 = shape.mul2;
+    x.mul3 = shape.mul3;
+    x.add_op = shape.add_op;
+    x.add_operand = shape.add_operand;
+    x.select = shape.select;
+    x.sfu = shape.sfu;
+    x.tree = shape.tree;
+    x.root = shape.root;
+    x.combine = shape.combine;
+    x.acc_source = shape.acc_source;
+    x.acc_op = shape.acc_op;
+    x.out_source = shape.out_source;
+    x.out_format = shape.out;
+    x.first = shape.first_loads ? VxmFirst::Level1 : VxmFirst::Never;
+    ASSERT_EQ(shape_of(x), shape);
+    ASSERT_NO_FATAL_FAILURE(expect_all_kernels_agree(with_registers(x), number_of(shape)));
   }
 }
 

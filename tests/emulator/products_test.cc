@@ -120,7 +120,7 @@ class Bench {
     const arith::FlushDenormalsScope flush;
     gather_input(program_, program_.product_inputs[0]);
     EXPECT_EQ(program_.product_inputs[0].uniform, case_.uniform || !case_.has_scales);
-    kernels.product(program_, product_, kAccumulators);
+    kernels.products(program_, std::span(&product_, 1), kAccumulators);
     const size_t lanes = static_cast<size_t>(case_.lanes);
     for (uint32_t c = 0; c < case_.columns; ++c) {
       const std::vector<uint32_t> wanted = expected(c);
