@@ -48,10 +48,11 @@ Result<SharedEngine> SharedEngine::create(const Roll& roll, Device& device,
                  "draft"};
   }
   if (sends_tokens(*draft->roll) && !sends_tokens(roll)) {
-    return Error{ErrorCode::Unsupported,
-                 "the draft's roll sends tokens, the model's logits, from which other tokens can be "
-                 "drawn; compile the draft with --send logits",
-                 "draft"};
+    return Error{
+        ErrorCode::Unsupported,
+        "the draft's roll sends tokens, the model's logits, from which other tokens can be "
+        "drawn; compile the draft with --send logits",
+        "draft"};
   }
   if (draft->roll->target.kv == KvResidence::Mem && shared.slots_.size() > 1) {
     return Error{ErrorCode::Unsupported,
@@ -76,7 +77,6 @@ Result<std::uint64_t> SharedEngine::submit(GenerationOptions options, Sink sink)
                                                    {},
                                                    {},
                                                    -1,
-                                                   0,
                                                    0,
                                                    {},
                                                    false});
@@ -203,11 +203,17 @@ void SharedEngine::take_slot(Request& request) {
     if (source >= 0 && source != request.slot) {
       model_->kv.copy(source, request.slot, most);
       kept = most;
+      if (draft_) {
+        slot.draft_positions =
+            std::min(slots_[static_cast<std::size_t>(source)].draft_positions, kept);
+        draft_->kv.copy(source, request.slot, slot.draft_positions);
+      }
     }
   }
   slot.busy = true;
   slot.used = ++uses_;
   slot.tokens.assign(options.prompt.begin(), options.prompt.begin() + kept);
+  slot.draft_positions = std::min(slot.draft_positions, kept);
   request.position = kept;
   request.cost.cached_tokens = kept;
   request.cost.started_at = totals_.cycles;
@@ -309,7 +315,7 @@ Status SharedEngine::decode(Request& request, int entry) {
     if (!ended) ++request.cost.accepted_tokens;
   }
   // The draft's rows hold as long as the tokens do.
-  request.draft_position = std::min(request.draft_position, request.position);
+  slot.draft_positions = std::min(slot.draft_positions, request.position);
   if (ended) {
     finish(request, std::move(update), generation.ended());
   } else {
@@ -337,12 +343,13 @@ int SharedEngine::tokens_to_propose(const Request& request) const {
 
 // One launch of the draft: it catches up with the tokens, then proposes one more with each.
 Status SharedEngine::draft(Request& request) {
+  Slot& slot = slots_[static_cast<std::size_t>(request.slot)];
   std::vector<int> tokens = request.generation.tokens();
   tokens.insert(tokens.end(), request.proposed.begin(), request.proposed.end());
   const std::span<const int> rest =
-      std::span<const int>(tokens).subspan(static_cast<std::size_t>(request.draft_position));
-  TRY(const int taken, launch(*draft_, request, request.draft_position, -1, rest));
-  request.draft_position += taken;
+      std::span<const int>(tokens).subspan(static_cast<std::size_t>(slot.draft_positions));
+  TRY(const int taken, launch(*draft_, request, slot.draft_positions, -1, rest));
+  slot.draft_positions += taken;
   if (static_cast<std::size_t>(taken) < rest.size()) return Ok{};
   draft_->engine.read_logits(taken - 1, logits_);
   TRY(const int id, request.generation.propose(logits_, static_cast<int>(request.proposed.size())));
@@ -367,7 +374,12 @@ void SharedEngine::finish(Request& request, GenerationUpdate update, FinishReaso
   totals_.accepted_tokens += static_cast<std::uint64_t>(request.cost.accepted_tokens);
   totals_.cancelled += reason == FinishReason::Cancelled ? 1 : 0;
   totals_.failed += reason == FinishReason::Failed ? 1 : 0;
-  if (request.slot >= 0) slots_[static_cast<std::size_t>(request.slot)].busy = false;
+  if (request.slot >= 0) {
+    Slot& slot = slots_[static_cast<std::size_t>(request.slot)];
+    slot.busy = false;
+    slot.draft_positions =
+        std::min(slot.draft_positions, static_cast<int>(slot.tokens.size()));  // none of proposals
+  }
   request.slot = -1;
   update.finish =
       GenerationFinish{reason, request.generation.stop_string(), std::move(error), request.cost};

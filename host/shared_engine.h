@@ -99,6 +99,7 @@ class SharedEngine {
   };
   struct Slot {
     std::vector<int> tokens;  // whose rows the slot holds
+    int draft_positions = 0;  // rows of the draft, of the same tokens and what was proposed
     std::uint64_t used = 0;   // when it was last taken
     bool busy = false;
   };
@@ -109,8 +110,7 @@ class SharedEngine {
     GenerationCost cost;
     std::optional<std::uint64_t> deadline;  // by the clock
     int slot = -1;
-    int position = 0;        // rows of the model in the slot
-    int draft_position = 0;  // rows of the draft
+    int position = 0;  // rows of the model in the slot
     std::vector<int> proposed;
     bool cancelled = false;
   };

@@ -62,6 +62,52 @@ TEST(Draft, NeverChangesAToken) {
   }
 }
 
+// The draft's rows stay in the slot, too, and go with the model's into others.
+TEST(Draft, KeepsItsRowsForThePrefixesOfLaterRequests) {
+  const Roll roll = small_roll();
+  const std::unique_ptr<Device> device = load_device("emulator", roll);
+  const std::unique_ptr<Device> draft = load_device("emulator", roll);
+  const auto request = [](std::vector<int> prompt, bool reuse_prefix) {
+    GenerationOptions options;
+    options.prompt = std::move(prompt);
+    options.tokens_max = 12;
+    options.reuse_prefix = reuse_prefix;
+    return options;
+  };
+  std::array<std::vector<Answer>, 2> answers;
+  for (const bool reuse : {false, true}) {
+    SharedEngine engine = must(
+        SharedEngine::create(roll, *device, nullptr, {.slots = 3}, DraftModel{&roll, draft.get()}));
+    std::vector<Answer>& got = answers[reuse];
+    got.resize(4);
+    std::vector<int> prompt;
+    for (int i = 0; i < 40; ++i) prompt.push_back(1 + i * 7 % 90);
+    must(engine.submit(request(prompt, reuse), collect(got[0])));
+    while (engine.step()) {
+    }
+    prompt.insert(prompt.end(), got[0].tokens.begin(), got[0].tokens.end());
+    for (int i = 1; i < 4; ++i) {  // at once: two of them copy
+      std::vector<int> longer = prompt;
+      longer.push_back(i);
+      must(engine.submit(request(std::move(longer), reuse),
+                         collect(got[static_cast<std::size_t>(i)])));
+    }
+    while (engine.step()) {
+    }
+  }
+  for (std::size_t i = 0; i < 4; ++i) {
+    const Answer& fresh = answers[0][i];
+    const Answer& reused = answers[1][i];
+    EXPECT_EQ(fresh.tokens, reused.tokens);
+    // A model that drafts for itself is right, unless it looks at rows of other tokens.
+    EXPECT_EQ(reused.finish->cost.accepted_tokens, reused.finish->cost.drafted_tokens);
+    EXPECT_EQ(fresh.finish->cost.drafted_tokens, reused.finish->cost.drafted_tokens);
+    if (i == 0) continue;
+    EXPECT_GE(reused.finish->cost.cached_tokens, 40);
+    EXPECT_LT(reused.finish->cost.draft_cycles, fresh.finish->cost.draft_cycles * 3 / 4);
+  }
+}
+
 TEST(Draft, MakesNurseryLlamaFaster) {
   const std::filesystem::path path = shared_path("models/nursery-draft");
   if (model_is_missing(path)) GTEST_SKIP() << path << " is not there";
