@@ -13,6 +13,7 @@ Result<ChatPrompt> ChatPrompt::create(std::string_view source, const Tokenizer& 
   if (source.empty()) return prompt;
   TRY(prompt.template_, ChatTemplate::parse(source));
   prompt.format_ = detect_tool_call_format(source);
+  prompt.arguments_as_text_ = prompt.template_->takes_arguments_as_text();
   if (const auto bos = tokenizer.bos_id()) prompt.bos_token_ = tokenizer.token_text(*bos);
   if (!tokenizer.eos_ids().empty()) {
     prompt.eos_token_ = tokenizer.token_text(tokenizer.eos_ids().front());
@@ -29,7 +30,7 @@ ApiResult<std::string> ChatPrompt::text(const CompletionRequest& request) const 
     return ApiError{400, "tools: this model has no chat template that knows tools", "tools",
                     "unsupported_parameter"};
   }
-  Result<OrderedJson> messages = messages_for_template(request.messages);
+  Result<OrderedJson> messages = messages_for_template(request.messages, arguments_as_text_);
   if (!messages.ok()) return ApiError{400, messages.error().message, "messages", "invalid_value"};
   if (template_) {
     ChatTemplateInput input;

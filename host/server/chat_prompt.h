@@ -29,6 +29,7 @@ class ChatPrompt {
  private:
   std::optional<ChatTemplate> template_;
   ToolCallFormat format_ = ToolCallFormat::None;
+  bool arguments_as_text_ = false;  // of tool calls in the messages
   std::string bos_token_, eos_token_;
 };
 

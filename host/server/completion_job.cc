@@ -1,6 +1,9 @@
 #include "host/server/completion_job.h"
 
+#include <xxhash.h>
+
 #include <algorithm>
+#include <string_view>
 #include <utility>
 
 #include "host/server/write_logprobs.h"
@@ -12,6 +15,19 @@ const char* reason_text(FinishReason reason) {
   return reason == FinishReason::Length ? "length" : "stop";
 }
 
+// Nine letters and digits, which is what the templates of Mistral demand of a call's id.
+std::string call_id(const std::string& text) {
+  static constexpr std::string_view kDigits =
+      "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+  XXH64_hash_t hash = XXH3_64bits(text.data(), text.size());
+  std::string id(9, '0');
+  for (char& c : id) {
+    c = kDigits[hash % kDigits.size()];
+    hash /= kDigits.size();
+  }
+  return id;
+}
+
 // The calls as OpenAI writes them; in a stream they have their index.
 OrderedJson tool_calls_json(const std::vector<ToolCall>& calls, const std::string& id,
                             std::size_t choice, bool in_stream) {
@@ -19,8 +35,7 @@ OrderedJson tool_calls_json(const std::vector<ToolCall>& calls, const std::strin
   for (std::size_t i = 0; i < calls.size(); ++i) {
     OrderedJson call = OrderedJson::object();
     if (in_stream) call["index"] = i;
-    call["id"] = "call_" + id.substr(id.find('-') + 1) + "_" + std::to_string(choice) + "_" +
-                 std::to_string(i);
+    call["id"] = call_id(id + "/" + std::to_string(choice) + "/" + std::to_string(i));
     call["type"] = "function";
     call["function"] = {{"name", calls[i].name}, {"arguments", calls[i].arguments}};
     out.push_back(std::move(call));

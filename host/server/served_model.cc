@@ -76,7 +76,8 @@ ApiResult<std::vector<GenerationOptions>> prepare_generations(const CompletionRe
       options.prompt = prompt;
       options.tokens_max = request.tokens_max.value_or(room);
       options.sampler = request.sampler;
-      options.sampler.temperature = static_cast<float>(request.temperature.value_or(greedy ? 0 : 1));
+      options.sampler.temperature =
+          static_cast<float>(request.temperature.value_or(greedy ? 0 : 1));
       options.sampler.seed += static_cast<std::uint64_t>(i);
       options.adjustments = request.adjustments;
       options.stop = request.stop;

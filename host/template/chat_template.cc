@@ -79,7 +79,26 @@ Result<std::string> ChatTemplate::apply(const ChatTemplateInput& input) const {
   return interpreter.run();
 }
 
-Result<OrderedJson> messages_for_template(OrderedJson messages) {
+bool ChatTemplate::takes_arguments_as_text() const {
+  const OrderedJson object = {{"a", "b"}};
+  const std::string spaced = R"({"a": "b"})", dense = R"({"a":"b"})";
+  const auto shows = [&](const OrderedJson& arguments) {
+    const OrderedJson call = {{"id", "000000000"},  // nine characters, as Mistral's demand
+                              {"type", "function"},
+                              {"function", {{"name", "f"}, {"arguments", arguments}}}};
+    ChatTemplateInput input;
+    input.messages = {
+        {{"role", "user"}, {"content", "u"}},
+        {{"role", "assistant"}, {"content", ""}, {"tool_calls", OrderedJson::array({call})}},
+        {{"role", "tool"}, {"tool_call_id", "000000000"}, {"name", "f"}, {"content", "t"}}};
+    const Result<std::string> text = apply(input);
+    return text.ok() &&
+           (text->find(spaced) != std::string::npos || text->find(dense) != std::string::npos);
+  };
+  return !shows(object) && shows(spaced);
+}
+
+Result<OrderedJson> messages_for_template(OrderedJson messages, bool arguments_as_text) {
   if (!messages.is_array()) {
     return Error{ErrorCode::InvalidArgument, "must be an array of messages", "messages"};
   }
@@ -100,7 +119,12 @@ Result<OrderedJson> messages_for_template(OrderedJson messages) {
         return wrong_message(i, "tool_calls must be objects with a `function`");
       }
       OrderedJson& function = call["function"];
-      if (!function.contains("arguments") || !function["arguments"].is_string()) continue;
+      if (!function.contains("arguments")) continue;
+      if (arguments_as_text) {
+        if (function["arguments"].is_object()) function["arguments"] = function["arguments"].dump();
+        continue;
+      }
+      if (!function["arguments"].is_string()) continue;
       OrderedJson arguments = parse_object(function["arguments"].get<std::string>());
       if (!arguments.is_discarded()) function["arguments"] = std::move(arguments);
     }

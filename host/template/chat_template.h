@@ -62,6 +62,10 @@ class ChatTemplate {
   // ignore them in silence.
   bool mentions(std::string_view variable) const;
 
+  // True if the template writes the arguments of tool calls as they are, so that they must be text
+  // (DeepSeek's do); others expect an object and write its JSON themselves. Found by trial.
+  bool takes_arguments_as_text() const;
+
   ChatTemplate(ChatTemplate&&) noexcept;
   ChatTemplate& operator=(ChatTemplate&&) noexcept;
   ~ChatTemplate();
@@ -72,8 +76,9 @@ class ChatTemplate {
 };
 
 // Messages as OpenAI's clients send them, in the form that templates expect: content given as text
-// parts becomes one string, the arguments of tool calls, a JSON text, become an object.
-// Errors InvalidArgument: not an array of objects with a role; a part that is no text.
-Result<OrderedJson> messages_for_template(OrderedJson messages);
+// parts becomes one string, the arguments of tool calls, a JSON text, become an object unless the
+// template takes them as text. Errors InvalidArgument: not an array of objects with a role; a part
+// that is no text.
+Result<OrderedJson> messages_for_template(OrderedJson messages, bool arguments_as_text = false);
 
 }  // namespace pianola

@@ -127,6 +127,7 @@ TEST_F(CompletionJobTest, HoldsBackWhatMayBeAToolCall) {
   EXPECT_EQ(content, "Well. ");  // a stream cannot know that only a call will follow
   EXPECT_EQ(OrderedJson::parse(arguments)["a"], 1);
   EXPECT_EQ(message["tool_calls"][0]["function"]["arguments"], arguments);
+  EXPECT_EQ(message["tool_calls"][0]["id"].get<std::string>().size(), 9u);  // as Mistral demands
 }
 
 TEST_F(CompletionJobTest, TellsAFailureOnceAndInTheStreamIfThatHasBegun) {

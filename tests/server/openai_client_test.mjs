@@ -284,7 +284,7 @@ test("calls tools", async () => {
   const ask = (extra) => caller.chat.completions.create({ model, messages, tools, temperature: 1, seed: 3, ...extra });
   const check = (calls) => {
     for (const { id, type, function: { name, arguments: text } } of calls) {
-      assert.match(id, /^call_/);
+      assert.match(id, /^[0-9A-Za-z]{9}$/);
       assert.equal(type, "function");
       if (name === "look") assert.ok(["sky", "sea"].includes(JSON.parse(text).at));
       else assert.deepEqual([name, JSON.parse(text)], ["go_on", {}]);

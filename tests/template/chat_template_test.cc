@@ -174,6 +174,28 @@ TEST(MessagesForTemplate, JoinsTextPartsAndParsesArguments) {
   EXPECT_EQ((*messages)[1]["tool_calls"][1]["function"]["arguments"], "not JSON");
 }
 
+TEST(MessagesForTemplate, LeavesArgumentsAsTextToTemplatesThatWriteThem) {
+  const auto takes_text = [](const std::string& expression) {
+    const auto chat = ChatTemplate::parse(
+        "{% for m in messages %}{% for c in m.tool_calls %}{{ " + expression +
+        " }}{% endfor %}{% if m.role == 'tool' and m.tool_call_id | length != 9 %}"
+        "{{ raise_exception('nine') }}{% endif %}{% endfor %}");
+    return chat.value().takes_arguments_as_text();
+  };
+  EXPECT_TRUE(takes_text("'x' + c.function.arguments"));
+  EXPECT_TRUE(takes_text("c['function']['arguments']"));
+  EXPECT_FALSE(takes_text("c.function.arguments | tojson"));
+  EXPECT_FALSE(takes_text("c.function | tojson"));
+  EXPECT_FALSE(takes_text("c.function.name"));
+  const OrderedJson conversation = OrderedJson::parse(R"([
+    {"role":"assistant","content":null,"tool_calls":[
+      {"function":{"name":"f","arguments":"{\"z\": 1}"}}, {"function":{"name":"f","arguments":{"y":2}}}]}])");
+  const auto messages = messages_for_template(conversation, /*arguments_as_text=*/true);
+  ASSERT_TRUE(messages.ok()) << to_string(messages.error());
+  EXPECT_EQ((*messages)[0]["tool_calls"][0]["function"]["arguments"], R"({"z": 1})");
+  EXPECT_EQ((*messages)[0]["tool_calls"][1]["function"]["arguments"], R"({"y":2})");
+}
+
 TEST(MessagesForTemplate, RefusesWhatIsNoConversation) {
   const auto refuse = [](const char* json, const std::string& phrase) {
     expect_error(messages_for_template(OrderedJson::parse(json)), ErrorCode::InvalidArgument,
