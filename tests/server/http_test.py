@@ -417,21 +417,27 @@ class Settings(unittest.TestCase):
 
 
 class Readme(unittest.TestCase):
-    """The commands that the README shows, on a free port."""
+    """The commands that README.md and docs/serving.md show, on a free port."""
 
     def test_commands(self):
-        section = (SOURCE / "README.md").read_text().partition("## Serve\n")[2]
+        section = (SOURCE / "README.md").read_text().partition("## Serve\n")[2].partition("\n## ")[0]
         serve_line, *clients = section.split("```")[1].strip().split("\n")
         program, *options = shlex.split(serve_line)
         self.assertEqual((program, options[0], options[2:]), ("build/pianola", "serve", ["--port", "8080"]))
-        self.assertEqual(len(clients), 2)
+        blocks = (SOURCE / "docs" / "serving.md").read_text().split("```")[1::2]
+        more = [block[block.index("curl "):].strip() for block in blocks if "curl " in block]
+        self.assertEqual((len(clients), len(more)), (3, 2))
+        url = "http://127.0.0.1:8080/"
+        self.assertIn(url, section.split("```")[2])
         with Server(TOOL, SOURCE / options[1]) as server:
-            for line in clients:
-                line = line.replace("127.0.0.1:8080", "%s:%d" % server.address)
-                done = subprocess.run(shlex.split(line) + ["--fail", "--silent"], capture_output=True, timeout=60)
-                self.assertEqual(done.returncode, 0, line)
-                answer = json.loads(done.stdout)
-                self.assertIn(answer["object"], ("text_completion", "quote"))
+            here = "http://%s:%d/" % server.address
+            for command in clients + more:
+                self.assertEqual(command.count(url), 1)
+                done = subprocess.run(shlex.split(command.replace(url, here)) + ["--fail", "--silent"],
+                                      capture_output=True, timeout=60)
+                self.assertEqual(done.returncode, 0, command)
+                self.assertIn(json.loads(done.stdout)["object"], ("text_completion", "chat.completion", "quote"))
+            self.assertIn(b"<title>Pianola</title>", server.request("GET", "/")[2])
 
 
 if __name__ == "__main__":
