@@ -13,7 +13,14 @@ namespace {
 constexpr std::string_view kHermesBegin = "<tool_call>", kHermesEnd = "</tool_call>";
 constexpr std::string_view kMistralMark = "[TOOL_CALLS]", kMistralArguments = "[ARGS]";
 constexpr std::string_view kLlamaMark = "<|python_tag|>";
-constexpr std::string_view kMarks[] = {kHermesBegin, kHermesEnd, kMistralMark, kMistralArguments};
+constexpr std::string_view kDeepSeekBegin = "<｜tool▁calls▁begin｜>",
+                           kDeepSeekEnd = "<｜tool▁calls▁end｜>",
+                           kDeepSeekCall = "<｜tool▁call▁begin｜>",
+                           kDeepSeekCallEnd = "<｜tool▁call▁end｜>",
+                           kDeepSeekSeparator = "<｜tool▁sep｜>", kBlock = "```";
+constexpr std::string_view kMarks[] = {kHermesBegin,      kHermesEnd,       kMistralMark,
+                                       kMistralArguments, kDeepSeekBegin,   kDeepSeekEnd,
+                                       kDeepSeekCall,     kDeepSeekCallEnd, kDeepSeekSeparator};
 constexpr int kCallsMax = 16;  // of an answer that must have some
 constexpr std::string_view kSpace = " \t\r\n";
 constexpr JsonLimits kLimits = {
@@ -128,6 +135,10 @@ AssistantOutput parse_llama(std::string_view text) {
   return output;
 }
 
+bool is_call_name(std::string_view name) {
+  return !name.empty() && name.find_first_of(" \t\r\n[]<>\"'") == std::string_view::npos;
+}
+
 // name[ARGS]{...}, the form of newer models; the mark has been taken.
 std::optional<ToolCall> take_named_call(std::string_view& text) {
   const std::size_t brace = text.find('{');
@@ -135,10 +146,8 @@ std::optional<ToolCall> take_named_call(std::string_view& text) {
   std::string_view name = trim_space(text.substr(0, brace));
   if (name.ends_with(kMistralArguments)) name.remove_suffix(kMistralArguments.size());
   name = name.substr(0, name.find("[CALL_ID]"));
-  const bool is_name =
-      !name.empty() && name.find_first_of(" \t\r\n[]<>\"'") == std::string_view::npos;
   const std::size_t size = count_json_bytes(text.substr(brace));
-  if (!is_name || size == 0) return std::nullopt;
+  if (!is_call_name(name) || size == 0) return std::nullopt;
   const auto arguments = read_ordered(text.substr(brace, size));
   if (!arguments || !arguments->is_object()) return std::nullopt;
   text.remove_prefix(brace + size);
@@ -177,6 +186,50 @@ AssistantOutput parse_mistral(std::string_view text) {
   return output;
 }
 
+// name<sep>{...}, or type<sep>name and the object in a block of Markdown.
+std::optional<ToolCall> take_deepseek_call(std::string_view& text) {
+  std::string_view rest = text.substr(kDeepSeekCall.size());
+  const std::size_t separator = rest.find(kDeepSeekSeparator);
+  if (separator == std::string_view::npos) return std::nullopt;
+  std::string_view name = trim_space(rest.substr(0, separator));
+  rest.remove_prefix(separator + kDeepSeekSeparator.size());
+  const std::size_t brace = rest.find('{');
+  if (brace == std::string_view::npos) return std::nullopt;
+  const std::string_view between = trim_space(rest.substr(0, brace));
+  const std::size_t block = between.find(kBlock);
+  if (block != std::string_view::npos) {
+    name = trim_space(between.substr(0, block));
+  } else if (!between.empty()) {
+    return std::nullopt;
+  }
+  rest.remove_prefix(brace);
+  const std::size_t size = count_json_bytes(rest);
+  const auto arguments = size == 0 ? std::nullopt : read_ordered(rest.substr(0, size));
+  if (!is_call_name(name) || !arguments || !arguments->is_object()) return std::nullopt;
+  rest = skip_space(rest.substr(size));
+  if (rest.starts_with(kBlock)) rest = skip_space(rest.substr(kBlock.size()));
+  if (!rest.empty() && !rest.starts_with(kDeepSeekCallEnd)) return std::nullopt;
+  text = rest.substr(std::min(rest.size(), kDeepSeekCallEnd.size()));
+  return ToolCall{std::string(name), arguments->dump()};
+}
+
+AssistantOutput parse_deepseek(std::string_view text) {
+  const std::size_t mark = text.find(kDeepSeekBegin);
+  AssistantOutput output{std::string(text.substr(0, mark)), {}};
+  if (mark == std::string_view::npos) return output;
+  std::string_view rest = skip_space(text.substr(mark + kDeepSeekBegin.size()));
+  while (rest.starts_with(kDeepSeekCall)) {
+    const auto call = take_deepseek_call(rest);
+    if (!call) return {std::string(text), {}};
+    output.tool_calls.push_back(*call);
+    rest = skip_space(rest);
+  }
+  if (output.tool_calls.empty()) return {std::string(text), {}};
+  if (rest.starts_with(kDeepSeekEnd)) rest.remove_prefix(kDeepSeekEnd.size());
+  output.content += rest;
+  return output;
+}
+
 // The first byte from which `text` has the mark, or what may become it.
 std::size_t find_mark(std::string_view text, std::string_view mark) {
   const std::size_t found = text.find(mark);
@@ -196,6 +249,9 @@ ToolCallFormat detect_tool_call_format(std::string_view source) {
   if (has(kHermesBegin)) return ToolCallFormat::Hermes;
   if (has(kMistralMark)) {
     return has(kMistralArguments) ? ToolCallFormat::MistralNamed : ToolCallFormat::Mistral;
+  }
+  if (has(kDeepSeekBegin)) {
+    return has("```json") ? ToolCallFormat::DeepSeekBlock : ToolCallFormat::DeepSeek;
   }
   if (has(kLlamaMark) || (has("<|start_header_id|>") && has("parameters")))
     return ToolCallFormat::Llama3;
@@ -228,6 +284,21 @@ ToolCallForm tool_call_form(ToolCallFormat format) {
       return {.before_name = kMistralMark,
               .before_arguments = kMistralArguments,
               .calls_max = kCallsMax};
+    case ToolCallFormat::DeepSeek:
+      return {.begin = kDeepSeekBegin,
+              .before_name = kDeepSeekCall,
+              .before_arguments = kDeepSeekSeparator,
+              .after_arguments = kDeepSeekCallEnd,
+              .end = kDeepSeekEnd,
+              .calls_max = kCallsMax};
+    case ToolCallFormat::DeepSeekBlock:
+      return {.begin = kDeepSeekBegin,
+              .before_name = "<｜tool▁call▁begin｜>function<｜tool▁sep｜>",
+              .before_arguments = "\n```json\n",
+              .after_arguments = "\n```<｜tool▁call▁end｜>",
+              .separator = "\n",
+              .end = kDeepSeekEnd,
+              .calls_max = kCallsMax};
   }
   CHECK(format != ToolCallFormat::None);
   return {};
@@ -250,6 +321,10 @@ AssistantOutput parse_tool_calls(std::string_view text, ToolCallFormat format) {
     case ToolCallFormat::MistralNamed:
       output = parse_mistral(text);
       break;
+    case ToolCallFormat::DeepSeek:
+    case ToolCallFormat::DeepSeekBlock:
+      output = parse_deepseek(text);
+      break;
   }
   if (!output.tool_calls.empty()) output.content = trim_space(output.content);
   return output;
@@ -264,6 +339,9 @@ std::size_t count_content_bytes(std::string_view text, ToolCallFormat format) {
     case ToolCallFormat::Mistral:
     case ToolCallFormat::MistralNamed:
       return find_mark(text, kMistralMark);
+    case ToolCallFormat::DeepSeek:
+    case ToolCallFormat::DeepSeekBlock:
+      return find_mark(text, kDeepSeekBegin);
     case ToolCallFormat::Llama3: {
       const std::string_view begin = skip_space(text);
       const bool may_be_call = begin.empty() || begin[0] == '{' || begin.starts_with(kLlamaMark) ||

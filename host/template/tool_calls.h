@@ -3,8 +3,9 @@
 // These formats are common. Hermes (Qwen2.5 and many others): `<tool_call>` around a JSON object
 // {"name", "arguments"}, several in a row. Llama 3: the whole answer is a JSON object {"name",
 // "parameters"}, after an optional <|python_tag|>. Mistral: `[TOOL_CALLS]` before a JSON array of
-// {"name", "arguments"}, or, in newer models, `[TOOL_CALLS]name[ARGS]{...}` for each call. Output
-// is hostile: what is not a well-formed call stays text.
+// {"name", "arguments"}, or, in newer models, `[TOOL_CALLS]name[ARGS]{...}` for each call.
+// DeepSeek: marks around all calls and around each, and between name and arguments; those of R1 are
+// in a block of Markdown. Output is hostile: what is not a well-formed call stays text.
 #pragma once
 
 #include <cstddef>
@@ -15,7 +16,7 @@
 
 namespace pianola {
 
-enum class ToolCallFormat { None, Hermes, Llama3, Mistral, MistralNamed };
+enum class ToolCallFormat { None, Hermes, Llama3, Mistral, MistralNamed, DeepSeek, DeepSeekBlock };
 
 // By the marks that the source of a chat template contains.
 ToolCallFormat detect_tool_call_format(std::string_view template_source);

@@ -170,8 +170,9 @@ TEST(TemplateFuzz, MutatedToolCalls) {
   int calls = 0;
   run_fuzz_cases(fuzz_case_count(), [&](FuzzRandom& random) {
     const std::string text = mutate_text(random, random.pick(outputs), fragments);
-    for (const auto format : {ToolCallFormat::None, ToolCallFormat::Hermes, ToolCallFormat::Llama3,
-                              ToolCallFormat::Mistral, ToolCallFormat::MistralNamed}) {
+    for (const auto format :
+         {ToolCallFormat::None, ToolCallFormat::Hermes, ToolCallFormat::Llama3,
+          ToolCallFormat::Mistral, ToolCallFormat::MistralNamed, ToolCallFormat::DeepSeek}) {
       const AssistantOutput output = parse_tool_calls(text, format);
       calls += static_cast<int>(output.tool_calls.size());
       EXPECT_LE(output.content.size(), text.size());

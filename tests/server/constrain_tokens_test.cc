@@ -61,8 +61,9 @@ TEST(ConstrainTokens, RequiredCallsAreCallsInEveryFormat) {
   const Tokenizer tokenizer = tokenizer_from_hf_json(std::as_bytes(std::span(json))).value();
   const GrammarTokens tokens(tokenizer);
   std::mt19937 random(1);
-  for (const ToolCallFormat format : {ToolCallFormat::Hermes, ToolCallFormat::Llama3,
-                                      ToolCallFormat::Mistral, ToolCallFormat::MistralNamed}) {
+  for (const ToolCallFormat format :
+       {ToolCallFormat::Hermes, ToolCallFormat::Llama3, ToolCallFormat::Mistral,
+        ToolCallFormat::MistralNamed, ToolCallFormat::DeepSeek, ToolCallFormat::DeepSeekBlock}) {
     const auto any = grammar_of(request_with(kTools + R"(, "tool_choice": "required")"), format);
     const auto one = grammar_of(
         request_with(kTools + R"(, "tool_choice": "required", "parallel_tool_calls": false)"),

@@ -55,6 +55,41 @@ TEST(ToolCalls, AreReadInTheFormatOfMistral) {
   EXPECT_EQ(show("[TOOL_CALLS] [", format), "[TOOL_CALLS] [ |");
 }
 
+TEST(ToolCalls, AreReadInTheFormatsOfDeepSeek) {
+  const std::string begin = "<｜tool▁calls▁begin｜>", call = "<｜tool▁call▁begin｜>",
+                    sep = "<｜tool▁sep｜>", call_end = "<｜tool▁call▁end｜>",
+                    end = "<｜tool▁calls▁end｜>";
+  for (const auto format : {ToolCallFormat::DeepSeek, ToolCallFormat::DeepSeekBlock}) {
+    EXPECT_EQ(show("Well" + begin + call + "f" + sep + "{\"x\": \"}\"}" + call_end + call + "g" +
+                       sep + "{}" + call_end + end,
+                   format),
+              "Well | f({\"x\":\"}\"}) g({})");
+    EXPECT_EQ(show(begin + call + "function" + sep + "f\n```json\n{\"x\": 1}\n```" + call_end +
+                       "\n" + call + "function" + sep + "g\n```json\n{}\n```" + call_end + end,
+                   format),
+              " | f({\"x\":1}) g({})");
+    EXPECT_EQ(show(begin + call + "f" + sep + "{}", format),
+              " | f({})");  // the end token came first
+    for (const std::string& text :
+         {begin, begin + call + "f" + sep, begin + call + "f{}",
+          begin + call + sep + "{}" + call_end, begin + call + "f" + sep + "{} x" + call_end,
+          begin + call + "f" + sep + "[1]" + call_end}) {
+      EXPECT_EQ(show(text, format), text + " |");
+    }
+  }
+}
+
+TEST(ToolCalls, FormatsAreKnownByTheTemplate) {
+  EXPECT_EQ(detect_tool_call_format("<tool_call>"), ToolCallFormat::Hermes);
+  EXPECT_EQ(detect_tool_call_format("[TOOL_CALLS] ["), ToolCallFormat::Mistral);
+  EXPECT_EQ(detect_tool_call_format("[TOOL_CALLS]{{ name }}[ARGS]"), ToolCallFormat::MistralNamed);
+  EXPECT_EQ(detect_tool_call_format("<|start_header_id|> parameters"), ToolCallFormat::Llama3);
+  EXPECT_EQ(detect_tool_call_format("<｜tool▁calls▁begin｜>"), ToolCallFormat::DeepSeek);
+  EXPECT_EQ(detect_tool_call_format("<｜tool▁calls▁begin｜>```json"),
+            ToolCallFormat::DeepSeekBlock);
+  EXPECT_EQ(detect_tool_call_format("{{ messages }}"), ToolCallFormat::None);
+}
+
 TEST(ToolCalls, StayTextWhereJsonIsHostile) {
   const std::string deep = "{\"name\":\"f\",\"arguments\":" + std::string(100'000, '[');
   EXPECT_EQ(parse_tool_calls("<tool_call>" + deep, ToolCallFormat::Hermes).tool_calls.size(), 0u);
@@ -73,6 +108,8 @@ TEST(ToolCalls, NeverStreamWhatBecomesACall) {
       {ToolCallFormat::Mistral, "a [TOOL [TOOL_CALLS] [{\"name\":\"f\"}]"},
       {ToolCallFormat::Llama3, "  {\"name\":\"f\"}"},
       {ToolCallFormat::Llama3, "<|python_tag|>{\"name\":\"f\"}"},
+      {ToolCallFormat::DeepSeek,
+       "a <｜tool▁calls <｜tool▁calls▁begin｜><｜tool▁call▁begin｜>f<｜tool▁sep｜>{}"},
       {ToolCallFormat::None, "plain"},
   };
   for (const auto& [format, text] : cases) {
