@@ -51,14 +51,15 @@ class Server final : public HttpServer {
     if (!error) acceptor_.bind(endpoint, error);
     if (!error) acceptor_.listen(1024, error);
     if (error) return fail("cannot listen");
+    // From now on the signals are kept for run().
+    signals_.add(SIGINT);
+    signals_.add(SIGTERM);
     return Ok{};
   }
 
   std::uint16_t port() const override { return acceptor_.local_endpoint().port(); }
 
   void run() override {
-    signals_.add(SIGINT);
-    signals_.add(SIGTERM);
     wait_for_signal();
     asio::co_spawn(context_, accept(), asio::detached);
     context_.run();

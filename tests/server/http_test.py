@@ -373,6 +373,11 @@ class Settings(unittest.TestCase):
             self.assertEqual(server.process.wait(30), 0)
             idle.close()
 
+    def test_ends_when_it_is_told_at_once(self):
+        for number in (signal.SIGTERM, signal.SIGINT) * 3:
+            with serve() as server:
+                self.assertEqual(server.stop(number), 0)
+
     def test_cancels_what_has_no_end(self):
         with serve("--slots", 1, "--grace-seconds", 0) as server:
             connection = server.connect()
