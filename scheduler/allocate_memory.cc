@@ -217,7 +217,8 @@ class MemoryAllocator {
       CHECK(static_cast<size_t>(bank_of(array)) < banks.size());
       CHECK(array.slice + array.streams <= 4);
       WordAllocator& bank = banks[bank_of(array)];
-      if (meet && repeats_in_.count(bank_of(array)) > 0) bank.rewind();
+      // Other entries have no repeated sections and must find persistent arrays at the same place.
+      if (meet && !array.persistent && repeats_in_.count(bank_of(array)) > 0) bank.rewind();
       const int begin = bank.place(block_of(array, life));
       if (begin < 0) return no_room(array);
       array.address = array.bank * bank_words_ + begin;

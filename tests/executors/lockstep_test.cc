@@ -48,9 +48,29 @@ TEST_P(SmolLayersLockstep, Agree) {
   expect_lockstep(roll, random_ids(14, static_cast<int>(shape.vocab), 3), 3);
 }
 
+// Layers after the first few are copies: their memory is laid out in turns, that of the load is not, and
+// both must have the weights at the same place.
+class ManyLayersLockstep : public testing::TestWithParam<const char*> {};
+
+TEST_P(ManyLayersLockstep, Agree) {
+  const LlamaShape shape{.hidden = 96, .layers = 8, .heads = 6, .kv_heads = 2, .head_dim = 16,
+                         .ffn = 160, .vocab = 320, .seed = 3};
+  const std::filesystem::path path =
+      std::filesystem::path(testing::TempDir()) / (std::string("many_layers_") + GetParam());
+  ASSERT_TRUE(write_llama_directory(path, shape).ok());
+  const Model model = must(import_model(path));
+  CompileOptions options;
+  options.context = 64;
+  const Roll roll = compile_verified(model.graph, GetParam(), options);
+  expect_lockstep(roll, random_ids(7, static_cast<int>(shape.vocab), 3), 2);
+}
+
 INSTANTIATE_TEST_SUITE_P(Targets, NurseryLockstep,
                          testing::Values("sim16", "sim32", "duo16", "tsp32"), name_of);
 INSTANTIATE_TEST_SUITE_P(Targets, SmolLayersLockstep, testing::Values("sim16", "sim32", "tsp32"),
+                         name_of);
+
+INSTANTIATE_TEST_SUITE_P(Targets, ManyLayersLockstep, testing::Values("sim16", "duo16", "tsp32"),
                          name_of);
 
 }  // namespace
