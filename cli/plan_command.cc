@@ -126,7 +126,6 @@ Status plan(const InputOptions& options, bool as_json) {
   };
   TRY(Plan plan, plan_model(model.graph, target, compile));
   progress.clear();
-  for (const std::string& note : plan.notes) std::fprintf(stderr, "note: %s\n", note.c_str());
   if (as_json) {
     std::printf("%s\n", plan_json(plan, target).dump(2).c_str());
   } else {

@@ -1,5 +1,7 @@
 #include "compiler/compile_model.h"
 
+#include <malloc.h>
+
 #include <algorithm>
 #include <array>
 #include <atomic>
@@ -17,6 +19,7 @@ namespace {
 constexpr int kSmallestBucket = 128;
 constexpr int kDefaultContextMax = 512;
 constexpr std::array kInstructionPercents = {0, 200, 160, 130, 100, 75, 50};
+constexpr int kReturnedBytes = 1 << 18;  // blocks of this size go back to the system when they are freed
 constexpr std::array kMemoryPermilles = {1000, 998, 996, 992, 984, 968, 936};
 
 std::string entry_name(const EntryShape& shape) {
@@ -214,18 +217,35 @@ Result<std::vector<Built>> build_entries(const QuantizedGraph& graph, const Targ
   return built;
 }
 
-// Everything about a model but the bytes of its file.
+// Everything about a roll but the weights, on which nothing else depends. They come last, so that they are not
+// in memory while entries are made.
 struct Composition {
-  QuantizedGraph graph;
+  QuantizedGraph graph;  // of dimensions
   DataTape tape;
   std::vector<Built> entries;
 };
 
-Result<Composition> compose(const Graph& graph, const Target& target,
-                            const CompileOptions& options, int context) {
+const Tensor* embedding_table(const Graph& graph) {
+  for (const Node& node : graph.nodes) {
+    if (node.kind() == OpKind::Embedding) {
+      return &graph.tensor(std::get<Embedding>(node.op).table);
+    }
+  }
+  return nullptr;
+}
+
+QuantizeOptions quantize_options(const CompileOptions& options, int context) {
   QuantizeOptions quantize;
   quantize.weights = options.weights;
-  quantize.context = (context + target.lanes - 1) / target.lanes * target.lanes;
+  quantize.context = context;
+  return quantize;
+}
+
+Result<Composition> compose(const Graph& graph, const Target& target,
+                            const CompileOptions& options, int context) {
+  QuantizeOptions quantize =
+      quantize_options(options, (context + target.lanes - 1) / target.lanes * target.lanes);
+  quantize.dimensions_only = true;
   TRY(QuantizedGraph quantized, quantize_graph(graph, target, quantize));
   TRY_STATUS(check_fits(quantized, target));
   if (options.output == EntryOutput::Tokens && quantized.model.vocabulary > kChosenFromMax) {
@@ -261,8 +281,16 @@ Result<Composition> compose(const Graph& graph, const Target& target,
 Result<Compilation> compile_model(const Graph& graph, const Target& target,
                                   const CompileOptions& options) {
   TRY(Composition composition, compose(graph, target, options));
+  // What the entries took while they were made goes back, and so does each matrix when it is packed.
+  ::malloc_trim(0);
+  ::mallopt(M_MMAP_THRESHOLD, kReturnedBytes);
+  QuantizeOptions quantize = quantize_options(options, composition.graph.model.context);
+  quantize.with_embedding = false;
+  TRY(QuantizedGraph quantized, quantize_graph(graph, target, quantize));
   Compilation out;
-  out.notes = std::move(composition.graph.notes);
+  out.notes = std::move(quantized.notes);
+  DataTape tape = build_data_tape(std::move(quantized), target, embedding_table(graph));
+  CHECK(tape.vectors == composition.tape.vectors);
   Roll& roll = out.roll;
   roll.target = target;
   roll.metadata.target_name = target.name;
@@ -270,13 +298,17 @@ Result<Compilation> compile_model(const Graph& graph, const Target& target,
   roll.metadata.model = composition.graph.model;
   roll.metadata.kv_vectors = kv_region_vectors(composition.graph, target);
   roll.metadata.persistent = composition.entries.front().persistent;
+  size_t words = 0;
+  for (const Built& b : composition.entries) words += b.words.size();
+  roll.owned_words.reserve(words);
   for (Built& b : composition.entries) {
     CHECK(b.persistent.size() == roll.metadata.persistent.size());
     b.entry.first_word = roll.owned_words.size();
     roll.owned_words.insert(roll.owned_words.end(), b.words.begin(), b.words.end());
+    b.words = std::vector<Word>();
     roll.metadata.entries.push_back(std::move(b.entry));
   }
-  roll.owned_data = std::move(composition.tape.bytes);
+  roll.owned_data = std::move(tape.bytes);
   roll.owned_tokenizer.assign(options.tokenizer.begin(), options.tokenizer.end());
   roll.words = roll.owned_words;
   roll.data = roll.owned_data;
@@ -288,7 +320,6 @@ Result<Plan> plan_model(const Graph& graph, const Target& target, const CompileO
   TRY(Composition composition, compose(graph, target, options));
   Plan plan;
   plan.model = composition.graph.model;
-  plan.notes = std::move(composition.graph.notes);
   plan.data_vectors = composition.tape.vectors;
   plan.kv_vectors = kv_region_vectors(composition.graph, target);
   plan.persistent = composition.entries.front().persistent;

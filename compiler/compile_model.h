@@ -53,7 +53,6 @@ struct Plan {
   std::vector<std::array<int, 2>> words_used;  // by slice and bank, at most at any time in any entry
   uint64_t data_vectors = 0;                   // of the data tape
   uint64_t kv_vectors = 0;                     // of the KV region
-  std::vector<std::string> notes;
 };
 
 // Errors as of compile_model.

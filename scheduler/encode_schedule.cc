@@ -21,13 +21,9 @@ struct Push {
   int64_t slot = 0;  // dispatch cycle
 };
 
-std::vector<PlacedInstruction> compress_queues(Schedule& schedule, const Target& target) {
-  std::vector<std::vector<PlacedInstruction>> queues(target.queues.size());
-  for (PlacedInstruction& p : schedule.instructions) {
-    queues[p.queue].push_back(std::move(p));
-  }
+std::vector<PlacedInstruction> compress_queues(Schedule& schedule) {
   std::vector<PlacedInstruction> all;
-  for (auto& queue : queues) {
+  for (auto& queue : schedule.queues) {
     std::vector<PlacedInstruction> done = compress_queue(std::move(queue));
     all.insert(all.end(), std::make_move_iterator(done.begin()),
                std::make_move_iterator(done.end()));
@@ -65,6 +61,13 @@ std::vector<PlacedInstruction> share_words(std::vector<PlacedInstruction> all,
     if (!shared) out.push_back(std::move(p));
   }
   return out;
+}
+
+std::vector<Push> pushes_of(std::vector<PlacedInstruction> instructions) {
+  std::vector<Push> pushes;
+  pushes.reserve(instructions.size());
+  for (PlacedInstruction& p : instructions) pushes.push_back({std::move(p), 0});
+  return pushes;
 }
 
 // Latest dispatch cycles that the deadlines and the instruction tape's rate allow; a pause before the
@@ -226,11 +229,7 @@ bool memory_keeps_up(const std::vector<Push>& pushes, const EncodedEntry& entry,
 }  // namespace
 
 Result<EncodedEntry> encode_schedule(Schedule schedule, const Target& target) {
-  std::vector<Push> pushes;
-  for (PlacedInstruction& p :
-       share_words(compress_queues(schedule, target), target)) {
-    pushes.push_back({std::move(p), 0});
-  }
+  std::vector<Push> pushes = pushes_of(share_words(compress_queues(schedule), target));
   dispatch_late(pushes, target);
   const int64_t shift = pushes.empty() ? 0 : std::max<int64_t>(0, -pushes.front().slot);
   for (Push& push : pushes) {

@@ -79,7 +79,9 @@ Placer::Placer(const VectorProgram& program, const Target& target, const PlaceOp
              {}},
       groups_(program.accumulator_groups.size()),
       window_words_max_(kWindowCycles * target.instruction_bytes_per_cycle *
-                        options.instruction_percent / (100 * kWordBytes)) {}
+                        options.instruction_percent / (100 * kWordBytes)) {
+  schedule_.queues.resize(target.queues.size());
+}
 
 Status Placer::place(int index, std::vector<Placed>* kept) {
   const VectorOperation& operation = program_.operations[index];
@@ -411,19 +413,23 @@ void Placer::note(const Stencil& stencil, int64_t base) {
 // Into the schedule; `base` is the real time.
 void Placer::emit(const Stencil& stencil, int64_t base, int index) {
   base += skipped_;
-  const size_t first = schedule_.instructions.size();
+  std::vector<PlacedInstruction> instructions;
+  instructions.reserve(stencil.parts.size());
   for (const Part& part : stencil.parts) {
     PlacedInstruction instruction = part.instruction;
     for (const Part::Link& link : part.links) {
       set_stream(instruction.instruction, link, stencil.streams[link.use], target_.streams);
     }
     instruction.first += base;
-    schedule_.instructions.push_back(std::move(instruction));
+    instructions.push_back(std::move(instruction));
   }
   for (const ChainUse& use : stencil.chains) {
     if (use.group < 0) continue;
-    auto& instruction = schedule_.instructions[first + static_cast<size_t>(use.part)].instruction;
+    auto& instruction = instructions[static_cast<size_t>(use.part)].instruction;
     std::get<VxmInstruction>(instruction).acc += static_cast<uint32_t>(groups_[use.group].base);
+  }
+  for (PlacedInstruction& p : instructions) {
+    schedule_.queues[static_cast<size_t>(p.queue)].push_back(std::move(p));
   }
   schedule_.end = std::max(schedule_.end, base + stencil.finish);
   schedule_.placements.push_back({index, base, base + stencil.finish});

@@ -167,7 +167,9 @@ void Reservations::undo(const Journal& journal) {
       return true;
     });
   }
-  for (const auto& [use, base] : journal.values) {
+  for (const Journal::Values& values : journal.values) {
+    const StreamUse& use = values.use;
+    const int64_t base = values.base;
     const TimedNest runs = longest_inside(use.nest);
     for_each_run(runs, [&](int64_t time) {
       for (int s = use.chosen; s < use.chosen + use.width; ++s) {

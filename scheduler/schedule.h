@@ -38,7 +38,7 @@ struct PlacedInstruction {
 };
 
 struct Schedule {
-  std::vector<PlacedInstruction> instructions;
+  std::vector<std::vector<PlacedInstruction>> queues;  // of the target, in no order
   int64_t end = 0;  // no effect later than this cycle
   // For people: where each operation went.
   struct Placement {

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <vector>
 
+#include "compiler/graph/graph.h"
 #include "compiler/passes/quantized_graph.h"
 #include "isa/roll.h"
 #include "scheduler/vector_program.h"
@@ -42,7 +43,8 @@ uint64_t kv_region_vectors(const QuantizedGraph& graph, const Target& target);
 
 // Unsupported or OutOfRange if the target cannot hold the model (with what to change).
 Status check_fits(const QuantizedGraph& graph, const Target& target);
-DataTape build_data_tape(const QuantizedGraph& graph, const Target& target);
+// Weights are released as they are packed. `table` is the embedding, where the graph leaves it out.
+DataTape build_data_tape(QuantizedGraph graph, const Target& target, const Tensor* table = nullptr);
 LoweredEntry lower_entry(const QuantizedGraph& graph, const Target& target,
                          const EntryShape& shape, const DataTape& tape);
 

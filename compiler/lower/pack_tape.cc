@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <utility>
 
 #include "compiler/lower/lowering.h"
 
@@ -16,10 +17,23 @@ namespace {
 
 class TapePacker {
  public:
-  TapePacker(const QuantizedGraph& graph, const Target& target)
-      : graph_(graph), target_(target), lanes_(target.lanes) {}
+  TapePacker(QuantizedGraph graph, const Target& target, const Tensor* table)
+      : graph_(std::move(graph)), target_(target), table_(table), lanes_(target.lanes) {}
 
   DataTape run() {
+    if (!graph_.dimensions_only) {
+      measures_ = true;
+      pack();
+      tape_.bytes.reserve(size_);
+      measures_ = false;
+    }
+    pack();
+    return std::move(tape_);
+  }
+
+ private:
+  void pack() {
+    size_ = 0;
     const bool resident = target_.weights == Residence::Mem;
     if (resident) {
       for (const std::vector<float>& gain : graph_.gains) pack_floats(gain);
@@ -41,10 +55,8 @@ class TapePacker {
     pack_embedding();
     pack_rotary();
     tape_.vectors = size_ / lanes_;
-    return std::move(tape_);
   }
 
- private:
   void pack_node(const QNode& node) {
     if (const auto* quantize = std::get_if<QQuantize>(&node.op)) {
       if (quantize->gain >= 0) pack_floats(graph_.gains[quantize->gain]);
@@ -52,19 +64,20 @@ class TapePacker {
     }
     const auto* linear = std::get_if<QLinear>(&node.op);
     if (!linear) return;
-    const QuantizedMatrix& matrix = graph_.matrices[linear->matrix];
+    QuantizedMatrix& matrix = graph_.matrices[linear->matrix];
     const int blocks = matrix.rows / lanes_, chunk = blocks_per_chunk(matrix);
     for (int first = 0; first < blocks; first += chunk) {
       const int end = std::min(blocks, first + chunk);
       for (int block = first; block < end; ++block) pack_scales(matrix, block);
       for (int block = first; block < end; ++block) pack_tiles(matrix, block);
     }
+    if (!measures_) matrix = QuantizedMatrix{};
   }
 
   // Room for so many bytes; null where there is nothing to put in.
   std::byte* grow(size_t bytes) {
     size_ += bytes;
-    if (graph_.dimensions_only) return nullptr;
+    if (graph_.dimensions_only || measures_) return nullptr;
     tape_.bytes.resize(tape_.bytes.size() + bytes);
     return tape_.bytes.data() + tape_.bytes.size() - bytes;
   }
@@ -149,8 +162,14 @@ class TapePacker {
   void pack_embedding() {
     const size_t values = static_cast<size_t>(graph_.model.vocabulary) *
                           static_cast<size_t>(graph_.value_widths[0]);
-    if (graph_.dimensions_only) {
+    if (graph_.dimensions_only || measures_) {
       grow(values * 4);
+    } else if (table_ != nullptr) {
+      std::vector<float> row(static_cast<size_t>(graph_.value_widths[0]), 0.0f);
+      for (size_t r = 0; r < table_->rows; ++r) {
+        table_->dequantize_row(r, std::span(row).first(table_->cols));
+        pack_floats(row);
+      }
     } else {
       CHECK(graph_.embedding.size() == values);
       pack_floats(graph_.embedding);
@@ -174,17 +193,19 @@ class TapePacker {
     }
   }
 
-  const QuantizedGraph& graph_;
+  QuantizedGraph graph_;
   const Target& target_;
+  const Tensor* table_;
   int lanes_;
   DataTape tape_;
   size_t size_ = 0;
+  bool measures_ = false;  // only the size
 };
 
 }  // namespace
 
-DataTape build_data_tape(const QuantizedGraph& graph, const Target& target) {
-  return TapePacker(graph, target).run();
+DataTape build_data_tape(QuantizedGraph graph, const Target& target, const Tensor* table) {
+  return TapePacker(std::move(graph), target, table).run();
 }
 
 }  // namespace pianola

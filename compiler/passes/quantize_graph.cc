@@ -51,7 +51,7 @@ class Quantizer {
  private:
   void set_facts() {
     const auto& f = graph_.facts;
-    out_.dimensions_only = graph_.dimensions_only;
+    out_.dimensions_only = graph_.dimensions_only || options_.dimensions_only;
     out_.numerics.lanes = target_.lanes;
     out_.numerics.activation_group = target_.activation_group;
     out_.numerics.weight_window = std::gcd(window_of(target_.w8), window_of(target_.w4));
@@ -170,12 +170,18 @@ class Quantizer {
     const Tensor& table = graph_.tensor(std::get<Embedding>(node.op).table);
     const size_t width = padded(table.cols);
     known_[index(node.output)].value = add(node.name, QEmbed{}, {}, static_cast<int>(width));
-    if (graph_.dimensions_only) return;
-    out_.embedding.assign(table.rows * width, 0.0f);
+    if (out_.dimensions_only) return;
+    if (options_.with_embedding) out_.embedding.reserve(table.rows * width);
+    std::vector<float> row(width, 0.0f);
+    bool finite = true;
     for (size_t r = 0; r < table.rows; ++r) {
-      table.dequantize_row(r, std::span(out_.embedding).subspan(r * width, table.cols));
+      table.dequantize_row(r, std::span(row).first(table.cols));
+      finite = finite && all_finite(row);
+      if (options_.with_embedding) {
+        out_.embedding.insert(out_.embedding.end(), row.begin(), row.end());
+      }
     }
-    if (!all_finite(out_.embedding)) problem(node, "has values that are infinite or NaN");
+    if (!finite) problem(node, "has values that are infinite or NaN");
   }
 
   int bits_of(const Tensor& tensor) const {
@@ -220,7 +226,7 @@ class Quantizer {
   std::vector<float> gain_values(const Node& norm) const {
     const Tensor& tensor = graph_.tensor(std::get<RmsNorm>(norm.op).gain);
     std::vector<float> gain(tensor.cols);
-    if (!graph_.dimensions_only) tensor.dequantize_row(0, gain);
+    if (!out_.dimensions_only) tensor.dequantize_row(0, gain);
     return gain;
   }
 
@@ -278,7 +284,7 @@ class Quantizer {
     const MatrixLayout layout =
         layout_of(tensor, head_rows_[index(node.output)], head_columns_[index(input)]);
     double loss = 0;
-    QuantizedMatrix matrix = graph_.dimensions_only
+    QuantizedMatrix matrix = out_.dimensions_only
                                  ? matrix_of_shape(layout, how)
                                  : quantize_matrix(tensor, layout, how, &loss);
     matrix.name = node.name;

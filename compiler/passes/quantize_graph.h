@@ -19,6 +19,8 @@ Result<WeightQuantization> parse_quantization(std::string_view text);
 struct QuantizeOptions {
   WeightQuantization weights = WeightQuantization::Auto;
   int context = 0;  // positions of the rotary tables and the cache; a multiple of lanes
+  bool with_embedding = true;    // false: its rows are only looked at
+  bool dimensions_only = false;  // leave out what comes from the values of weights
 };
 
 // `graph` must be verified. Unsupported: an odd head size, a node pattern that is not a decoder of

@@ -80,7 +80,7 @@ struct QuantizedGraph {
   std::vector<int> value_widths;         // padded features of each value
   std::vector<QuantizedMatrix> matrices;
   std::vector<std::vector<float>> gains; // padded
-  std::vector<float> embedding;          // [vocab][padded hidden], fp32
+  std::vector<float> embedding;          // [vocab][padded hidden], fp32; may be left out
   // Rotary tables for positions 0..context-1: [context][head_width / 2 or lanes]; see numerics.md.
   int rotary_width = 0;
   std::vector<float> cosine, sine;
