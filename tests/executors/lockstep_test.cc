@@ -37,10 +37,7 @@ class SmolLayersLockstep : public testing::TestWithParam<const char*> {};
 TEST_P(SmolLayersLockstep, Agree) {
   const LlamaShape shape{.hidden = 576, .layers = 2, .heads = 9, .kv_heads = 3, .head_dim = 64,
                          .ffn = 1536, .vocab = 320, .seed = 11};
-  const std::filesystem::path path =
-      std::filesystem::path(testing::TempDir()) / (std::string("smol_slice_") + GetParam());
-  ASSERT_TRUE(write_llama_directory(path, shape).ok());
-  const Model model = must(import_model(path));
+  const Model model = random_model(shape);
   CompileOptions options;
   options.context = 128;
   const Roll roll = compile_verified(model.graph, GetParam(), options);
@@ -55,10 +52,7 @@ class ManyLayersLockstep : public testing::TestWithParam<const char*> {};
 TEST_P(ManyLayersLockstep, Agree) {
   const LlamaShape shape{.hidden = 96, .layers = 8, .heads = 6, .kv_heads = 2, .head_dim = 16,
                          .ffn = 160, .vocab = 320, .seed = 3};
-  const std::filesystem::path path =
-      std::filesystem::path(testing::TempDir()) / (std::string("many_layers_") + GetParam());
-  ASSERT_TRUE(write_llama_directory(path, shape).ok());
-  const Model model = must(import_model(path));
+  const Model model = random_model(shape);
   CompileOptions options;
   options.context = 64;
   const Roll roll = compile_verified(model.graph, GetParam(), options);

@@ -73,6 +73,16 @@ std::vector<int> random_ids(size_t count, int vocabulary, uint64_t seed) {
   return ids;
 }
 
+Model random_model(const LlamaShape& shape) {
+  // A directory of its own: ctest runs tests side by side.
+  std::string directory = (std::filesystem::path(testing::TempDir()) / "llama_XXXXXX").string();
+  if (::mkdtemp(directory.data()) == nullptr) throw std::runtime_error("cannot make " + directory);
+  must(write_llama_directory(directory, shape));
+  Model model = must(import_model(directory));
+  std::filesystem::remove_all(directory);  // the model keeps its files open
+  return model;
+}
+
 Roll compile_verified(const Graph& graph, const std::string& target,
                       const CompileOptions& options) {
   Compilation compilation = must(compile_model(graph, must(load_target(target)), options));

@@ -21,6 +21,7 @@
 #include "host/engine.h"
 #include "isa/result.h"
 #include "reference/quantized_interpreter.h"
+#include "tests/support/make_llama.h"
 
 namespace pianola::test {
 
@@ -46,6 +47,9 @@ std::vector<int> nursery_prompt(size_t which = 0);
 std::vector<int> stories_prompt();
 // Ids below `vocabulary`, from a seed.
 std::vector<int> random_ids(size_t count, int vocabulary, uint64_t seed);
+
+// A model of these dimensions with random weights.
+Model random_model(const LlamaShape& shape);
 
 // A roll that the verifier accepts.
 Roll compile_verified(const Graph& graph, const std::string& target,

@@ -5,7 +5,6 @@
 #include <random>
 
 #include "tests/executors/play_model.h"
-#include "tests/support/make_llama.h"
 
 namespace pianola::test {
 namespace {
@@ -139,11 +138,7 @@ INSTANTIATE_TEST_SUITE_P(Targets, SplitsTest, testing::Values("sim16", "sim32", 
 class ContextsTest : public testing::TestWithParam<const char*> {};
 
 TEST_P(ContextsTest, OfAnyLengthGiveTheSameLogits) {
-  const std::filesystem::path path = std::filesystem::path(testing::TempDir()) /
-                                     ("contexts-" + std::string(GetParam()));
-  const LlamaShape shape{.vocab = 100, .context_max = 512};
-  ASSERT_TRUE(write_llama_directory(path, shape).ok());
-  const Model model = must(import_model(path));
+  const Model model = random_model({.vocab = 100, .context_max = 512});
   for (const int context : {1, 5, 33, 100, 208, 384}) {
     CompileOptions options;
     options.context = context;

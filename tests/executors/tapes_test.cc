@@ -6,7 +6,6 @@
 #include <algorithm>
 
 #include "tests/executors/play_model.h"
-#include "tests/support/make_llama.h"
 
 namespace pianola::test {
 namespace {
@@ -14,14 +13,8 @@ namespace {
 constexpr int kTokens = 12;
 
 Model make_model(uint64_t seed) {
-  const std::filesystem::path path =
-      std::filesystem::path(testing::TempDir()) /
-      (testing::UnitTest::GetInstance()->current_test_info()->name() + std::to_string(seed));
-  const LlamaShape shape{.hidden = 80, .heads = 4, .kv_heads = 2, .head_dim = 20, .ffn = 100,
-                         .vocab = 300, .seed = seed};
-  const Status written = write_llama_directory(path, shape);
-  if (!written.ok()) throw std::runtime_error(to_string(written.error()));
-  return must(import_model(path));
+  return random_model({.hidden = 80, .heads = 4, .kv_heads = 2, .head_dim = 20, .ffn = 100,
+                       .vocab = 300, .seed = seed});
 }
 
 Generation play(std::string_view executor, const Roll& roll, uint64_t poison = 1) {

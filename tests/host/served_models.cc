@@ -1,26 +1,15 @@
 #include "tests/host/served_models.h"
 
-#include <gtest/gtest.h>
-#include <unistd.h>
-
 #include "tests/executors/play_model.h"
 
 namespace pianola::test {
 
 Roll small_roll(const char* target, const LlamaShape& shape, EntryOutput output) {
-  // By process and shape: ctest runs tests of one program side by side.
-  const std::filesystem::path directory =
-      std::filesystem::path(testing::TempDir()) /
-      ("served_" + std::to_string(::getpid()) + "_" + std::to_string(shape.seed) + "_" +
-       std::to_string(shape.hidden));
-  must(write_llama_directory(directory, shape));
-  const Model model = must(import_model(directory));
+  const Model model = random_model(shape);
   CompileOptions options;
   options.context = kSmallContext;
   options.output = output;
-  Roll roll = compile_verified(model.graph, target, options);
-  std::filesystem::remove_all(directory);
-  return roll;
+  return compile_verified(model.graph, target, options);
 }
 
 GenerationOptions numbered_request(std::uint64_t number) {
