@@ -353,14 +353,7 @@ void Lowering::lower_weighted_sum(const Heads& h, const Cache& cache, Softmax& s
     sum.x.format = VxmFormat::I32;
     sum.y = from(softmax.scales, 0, {1, rows, 0});
     sum.pass.mul1 = VxmOperand::Y;
-    sum.pass.acc_op = VxmAccOp::Add;
-    sum.pass.first = VxmFirst::Level2;
-    sum.pass.emit = VxmEmit::Level2;
-    sum.pass.out_format = VxmOutFormat::F32;
-    sum.pass.out_source = VxmOutSource::W;
-    sum.group = new_group(rows);
-    sum.accumulator_step = {1, 0, 0};
-    sum.closes_group = true;
+    fold(sum, VxmAccSource::V, VxmAccOp::Add, rows);
     sum.writes = {to(softmax.sums, j * rows, {1, 0, 0})};
     op.consumers = {sum};
     emit(op);

@@ -112,15 +112,15 @@ void Lowering::receive_rotary() {
   emit(copy);
 }
 
-// The tree's results of each token, the largest over level 2.
-void Lowering::keep_largest(VxmOperation& op) {
-  op.pass.acc_source = VxmAccSource::R;
-  op.pass.acc_op = VxmAccOp::Max;
+// Level 2 becomes one fp32 vector for each of the `rows` iterations of level 1.
+void Lowering::fold(VxmOperation& op, VxmAccSource source, VxmAccOp how, int rows) {
+  op.pass.acc_source = source;
+  op.pass.acc_op = how;
   op.pass.first = VxmFirst::Level2;
   op.pass.emit = VxmEmit::Level2;
   op.pass.out_format = VxmOutFormat::F32;
   op.pass.out_source = VxmOutSource::W;
-  op.group = new_group(tokens_);
+  op.group = new_group(rows);
   op.accumulator_step = {1, 0, 0};
   op.closes_group = true;
 }
@@ -201,16 +201,9 @@ ArrayId Lowering::lower_rstd(const QNode& node, const QQuantize& op, ArrayId x, 
   square.name = node.name + ".sumsq";
   square.nest.count = {tokens_, vectors, 1};
   square.x = square.y = from(x, 0, {1, tokens_, 0});
-  square.pass = output(VxmOutFormat::F32, VxmOutSource::W);
   square.pass.mul1 = VxmOperand::Y;
   square.pass.tree = VxmTree::Sum;
-  square.pass.acc_source = VxmAccSource::R;
-  square.pass.acc_op = VxmAccOp::Add;
-  square.pass.first = VxmFirst::Level2;
-  square.pass.emit = VxmEmit::Level2;
-  square.group = new_group(tokens_);
-  square.accumulator_step = {1, 0, 0};
-  square.closes_group = true;
+  fold(square, VxmAccSource::R, VxmAccOp::Add, tokens_);
   square.writes = {to(sum, 0, {1, 0, 0})};
   emit(square);
 

@@ -58,7 +58,8 @@ class Lowering {
   void begin_staged_section(const QNode& node);
   const QNode* next_attention(const QNode& node) const;
   AccumulatorGroup new_group(int size);
-  void keep_largest(VxmOperation& op);
+  void fold(VxmOperation& op, VxmAccSource source, VxmAccOp how, int rows);
+  void keep_largest(VxmOperation& op) { fold(op, VxmAccSource::R, VxmAccOp::Max, tokens_); }
   static Operand from(ArrayId array, int index, std::array<int, 3> step,
                       VxmFormat format = VxmFormat::F32);
   static ArrayRef to(ArrayId array, int index, std::array<int, 3> step);

@@ -21,6 +21,12 @@ void expect_lockstep(const Roll& roll, std::span<const int> prompt, int tokens) 
   EXPECT_TRUE(cycles_as_predicted(engine, roll));
 }
 
+Roll random_roll(const LlamaShape& shape, const std::string& target, int context) {
+  CompileOptions options;
+  options.context = context;
+  return compile_verified(random_model(shape).graph, target, options);
+}
+
 std::string name_of(const testing::TestParamInfo<const char*>& info) { return info.param; }
 
 class NurseryLockstep : public testing::TestWithParam<const char*> {};
@@ -37,10 +43,7 @@ class SmolLayersLockstep : public testing::TestWithParam<const char*> {};
 TEST_P(SmolLayersLockstep, Agree) {
   const LlamaShape shape{.hidden = 576, .layers = 2, .heads = 9, .kv_heads = 3, .head_dim = 64,
                          .ffn = 1536, .vocab = 320, .seed = 11};
-  const Model model = random_model(shape);
-  CompileOptions options;
-  options.context = 128;
-  const Roll roll = compile_verified(model.graph, GetParam(), options);
+  const Roll roll = random_roll(shape, GetParam(), 128);
   // A prefill, a verify of what is left of the prompt, and tokens one by one.
   expect_lockstep(roll, random_ids(14, static_cast<int>(shape.vocab), 3), 3);
 }
@@ -52,10 +55,7 @@ class ManyLayersLockstep : public testing::TestWithParam<const char*> {};
 TEST_P(ManyLayersLockstep, Agree) {
   const LlamaShape shape{.hidden = 96, .layers = 8, .heads = 6, .kv_heads = 2, .head_dim = 16,
                          .ffn = 160, .vocab = 320, .seed = 3};
-  const Model model = random_model(shape);
-  CompileOptions options;
-  options.context = 64;
-  const Roll roll = compile_verified(model.graph, GetParam(), options);
+  const Roll roll = random_roll(shape, GetParam(), 64);
   expect_lockstep(roll, random_ids(7, static_cast<int>(shape.vocab), 3), 2);
 }
 
