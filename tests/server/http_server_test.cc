@@ -93,6 +93,24 @@ TEST(HttpServer, DropsAClientThatDoesNotRead) {
   }
 }
 
+// A stream that waits for the only slot says nothing for long, but that it is there.
+TEST(HttpServer, PingsWhoWaits) {
+  using std::chrono::milliseconds;
+  ServerInProcess server({.ping_interval = milliseconds(1), .grace = milliseconds(0)}, 1);
+  ClientSocket before(server.port());
+  before.send(large_stream());
+  while (server.engine().load().totals.requests == 0) std::this_thread::yield();
+  const std::string answer = ask(
+      server.port(),
+      post_request("/v1/completions", R"({"prompt": "Once", "max_tokens": 5, "stream": true})"));
+  const std::size_t ping = answer.find(": ping\n\n");
+  ASSERT_NE(ping, std::string::npos) << answer;
+  EXPECT_LT(answer.find("\r\n\r\n"), ping);
+  EXPECT_LT(ping, answer.find("data: {"));
+  EXPECT_LT(ping, answer.find("data: [DONE]"));
+  EXPECT_NE(answer.find("data: [DONE]"), std::string::npos);
+}
+
 // Updates may be on their way from the engine when there is nobody left to take them.
 TEST(HttpServer, EndsWhileAnswersAreOnTheirWay) {
   for (int round = 0; round < 20; ++round) {
