@@ -18,7 +18,12 @@ namespace {
 
 constexpr int kSmallestBucket = 128;
 constexpr int kDefaultContextMax = 512;
-constexpr std::array kInstructionPercents = {0, 200, 160, 130, 100, 75, 50};
+// How schedules are made, until the instructions of one can be delivered: percent of what the tape delivers, and gaps.
+struct InstructionLimit {
+  int percent, dense_gap;
+};
+constexpr InstructionLimit kInstructionLimits[] = {{0, 4},   {0, 8},   {200, 8}, {160, 8},
+                                                   {130, 8}, {100, 8}, {75, 8},  {50, 8}};
 constexpr int kReturnedBytes = 1 << 18;  // blocks of this size go back to the system when they are freed
 constexpr std::array kMemoryPermilles = {1000, 998, 996, 992, 984, 968, 936};
 
@@ -90,21 +95,22 @@ std::vector<PersistentRegion> persistent_regions(const VectorProgram& program,
   return regions;
 }
 
-// The fastest schedule whose instructions the tape and the queues can deliver: without a limit on how
-// many begin at a time, or else the highest limit that will do. If it takes more than the memory behind the
+// The fastest schedule whose instructions the tape and the queues can deliver: of those above, the first that will
+// do. If it takes more than the memory behind the
 // ports delivers, another one is made that counts on less.
 Result<EncodedEntry> schedule_program(const VectorProgram& program, const Target& target,
                                       std::vector<Schedule::Placement>& placements) {
   PlaceOptions options;
-  size_t percents = 0, permilles = 0;
+  size_t limit = 0, permilles = 0;
   while (true) {
-    options.instruction_percent = kInstructionPercents[percents];
+    options.instruction_percent = kInstructionLimits[limit].percent;
+    options.dense_gap = kInstructionLimits[limit].dense_gap;
     options.memory_permille = kMemoryPermilles[permilles];
     TRY(Schedule schedule, place_operations(program, target, options));
     placements = std::move(schedule.placements);
     Result<EncodedEntry> encoded = encode_schedule(std::move(schedule), target);
     if (!encoded.ok()) {
-      if (++percents == kInstructionPercents.size()) return encoded;
+      if (++limit == std::size(kInstructionLimits)) return encoded;
     } else if (!encoded->memory_keeps_up) {
       if (++permilles == kMemoryPermilles.size()) {
         return Error{ErrorCode::OutOfRange,

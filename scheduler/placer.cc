@@ -70,7 +70,7 @@ bool opens_group(const VectorOperation& operation) {
 Placer::Placer(const VectorProgram& program, const Target& target, const PlaceOptions& options)
     : program_(program),
       target_(target),
-      reservations_(target),
+      reservations_(target, options.dense_gap),
       state_{MemoryOrder(target.slices(), target.words_per_slice),
              std::vector(target.vxm_chains, std::vector<Accumulator>(target.vxm_accumulators)),
              std::vector<Mxm>(target.mxm_positions.size()),
@@ -96,12 +96,14 @@ Status Placer::place(int index, std::vector<Placed>* kept) {
     // Loads as fast as the MXM takes them need a backlog in the FIFO; without one, waiting for it
     // may take longer than loading as the tape comes in.
     const int64_t limit = base < 0 ? INT64_MAX : base + stencil.last_mac - slower.last_mac;
+    if (base >= 0) reservations_.undo(journal_);
     const int64_t other = find_alone(slower, limit);
     if (other >= 0 && other < limit) {
       stencil = std::move(slower);
       base = other;
     } else {
       options.tape_load_period = 1;
+      if (base >= 0) hold(stencil, base);
     }
   }
   if (base < 0) return no_place(index);
@@ -111,12 +113,10 @@ Status Placer::place(int index, std::vector<Placed>* kept) {
     base = keep_rhythm(*matmul, stencil, options.tape_load_period, base);
   }
   Placed placed = {index, std::move(stencil), base, options};
-  Journal journal;
-  CHECK(reservations_.reserve(placed.stencil, base, journal));
   note(placed.stencil, base);
   if (opens_group(operation)) {
     waiting_ = std::move(placed);
-    waiting_journal_ = std::move(journal);
+    std::swap(waiting_journal_, journal_);
     return Ok{};
   }
   if (waiting_) {
@@ -141,19 +141,26 @@ int64_t Placer::keep_rhythm(const MatmulOperation& product, Stencil& stencil, in
     const PortLoad load = {&stencil, word_offsets(stencil), 0};
     if (state_.ports.wait(load, regular) == 0 && word_wait(load.words, regular) == 0) {
       const Stencil chosen = stencil;
-      journal_.clear();
-      const bool fits = reservations_.reserve(stencil, regular, journal_);
       reservations_.undo(journal_);
-      if (fits) {
+      journal_.clear();
+      if (reservations_.reserve(stencil, regular, journal_)) {
         base = regular;
       } else {
+        reservations_.undo(journal_);
         stencil = chosen;
+        hold(stencil, base);
       }
     }
   }
   stencil.continues = alike && before.distance > 0 && base == regular;
   rhythm = {product.tiles, product.windows, load_period, base, alike ? base - before.base : 0};
   return base;
+}
+
+// Reserves what was found to be free.
+void Placer::hold(Stencil& stencil, int64_t base) {
+  journal_.clear();
+  CHECK(reservations_.reserve(stencil, base, journal_));
 }
 
 void Placer::finish(Placed placed, std::vector<Placed>* kept) {
@@ -203,23 +210,24 @@ Error Placer::no_place(int index) const {
 // As find, with dense nests alone in their queues where that costs little.
 int64_t Placer::find_alone(Stencil& stencil, int64_t limit) {
   stencil.alone = false;
-  const int64_t mixed = find(stencil, limit);
-  if (mixed < 0) return -1;
+  const int64_t mixed = find(stencil, 0, limit);
+  if (mixed < 0 || !reservations_.has_dense(stencil)) return mixed;
+  reservations_.undo(journal_);
   stencil.alone = true;
-  const int64_t alone = find(stencil, std::min(limit, mixed + kDensePatienceCycles));
+  const int64_t alone = find(stencil, mixed, std::min(limit, mixed + kDensePatienceCycles));
   if (alone >= 0) return alone;
   stencil.alone = false;
-  return find(stencil, limit);  // again, because the choice of streams belongs to the place
+  return find(stencil, mixed, limit);  // again, because the choice of streams belongs to the place
 }
 
-// Earliest base below `limit`, or -1. Leaves nothing reserved.
-int64_t Placer::find(Stencil& stencil, int64_t limit) {
+// Earliest base from `from` on and below `limit`, with the stencil reserved there and in journal_; or -1.
+int64_t Placer::find(Stencil& stencil, int64_t from, int64_t limit) {
   const bool brief = is_brief(stencil);
   if (brief) groups_[stencil.chains.front().group].base = -1;
   const int64_t earliest = earliest_base(stencil);
   if (earliest < 0 || !state_.ports.can_serve(stencil)) return -1;
   const PortLoad load = {&stencil, word_offsets(stencil), 0};
-  for (int64_t base = earliest; base < earliest + kSearchCyclesMax && base < limit; ++base) {
+  for (int64_t base = std::max(from, earliest); base < earliest + kSearchCyclesMax && base < limit; ++base) {
     const int64_t skip = std::max(state_.ports.wait(load, base), word_wait(load.words, base));
     if (skip > 0) {
       base += skip - 1;
@@ -227,8 +235,8 @@ int64_t Placer::find(Stencil& stencil, int64_t limit) {
     }
     journal_.clear();
     const bool fits = reservations_.reserve(stencil, base, journal_);
-    reservations_.undo(journal_);
     if (fits && (!brief || choose_brief(stencil.chains.front(), base))) return base;
+    reservations_.undo(journal_);
     if (!fits) base += reservations_.skip() - 1;
   }
   return -1;

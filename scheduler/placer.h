@@ -70,13 +70,14 @@ class Placer {
 
   // placer.cc
   Status place(int index, std::vector<Placed>* kept);
+  void hold(Stencil& stencil, int64_t base);
   void finish(Placed placed, std::vector<Placed>* kept);
   void move_later(const Placed& next);
   int64_t keep_rhythm(const MatmulOperation& product, Stencil& stencil, int load_period,
                       int64_t base);
   Error no_place(int index) const;
   int64_t find_alone(Stencil& stencil, int64_t limit = INT64_MAX);
-  int64_t find(Stencil& stencil, int64_t limit);
+  int64_t find(Stencil& stencil, int64_t from, int64_t limit);
   int64_t earliest_base(Stencil& stencil);
   int64_t dependence_base(const Stencil& stencil) const;
   int64_t memory_base(const MemoryUse& use) const;

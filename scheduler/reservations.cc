@@ -5,14 +5,6 @@
 namespace pianola {
 namespace {
 
-// A queue executes one nest after the other: nests that interleave are cut into many instructions. A nest
-// that issues at least every kDenseGap cycles keeps others out of its gaps, if its stencil wants that.
-constexpr int64_t kDenseGap = 4;
-
-bool is_dense(const TimedNest& nest) {
-  return nest.iterations() > 1 && nest.span() < nest.iterations() * kDenseGap;
-}
-
 // The same cycles with the level of most iterations innermost.
 TimedNest longest_inside(TimedNest nest) {
   const auto longest = std::max_element(nest.count.begin(), nest.count.end()) - nest.count.begin();
@@ -33,6 +25,16 @@ bool for_each_run(const TimedNest& nest, F&& f) {
 }
 
 }  // namespace
+
+bool Reservations::is_dense(const TimedNest& nest) const {
+  return nest.iterations() > 1 && nest.span() < nest.iterations() * dense_gap_;
+}
+
+bool Reservations::has_dense(const Stencil& stencil) const {
+  const auto dense = [this](const auto& use) { return is_dense(use.nest); };
+  return std::any_of(stencil.chains.begin(), stencil.chains.end(), dense) ||
+         std::any_of(stencil.memory.begin(), stencil.memory.end(), dense);
+}
 
 // Remembers how far the base must move at least for this collision to end.
 bool Reservations::is_free(const CellRow& row, int64_t first, int64_t step, int64_t count) {

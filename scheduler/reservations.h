@@ -34,7 +34,9 @@ class Reservations {
     }
   };
 
-  explicit Reservations(const Target& target) : target_(target), table_(target) {}
+  // `dense_gap`: of PlaceOptions.
+  Reservations(const Target& target, int dense_gap)
+      : target_(target), table_(target), dense_gap_(dense_gap) {}
 
   // Takes everything that the stencil needs at `base` and chooses its streams, unless they are chosen
   // already. False: something is not free; what was taken until then is in the journal, too.
@@ -42,8 +44,11 @@ class Reservations {
   void undo(const Journal& journal);
   // After a reserve that failed: how far the base must move at least.
   int64_t skip() const { return skip_; }
+  // Whether the stencil has nests that `alone` makes a difference to.
+  bool has_dense(const Stencil& stencil) const;
 
  private:
+  bool is_dense(const TimedNest& nest) const;
   bool is_free(const CellRow& row, int64_t first, int64_t step, int64_t count);
   bool take(CellRow& row, int64_t first, const TimedNest& nest, Journal& journal,
             const CellRow* others = nullptr);
@@ -57,6 +62,7 @@ class Reservations {
 
   const Target& target_;
   Timetable table_;
+  int64_t dense_gap_;
   int64_t skip_ = 1;
 };
 
