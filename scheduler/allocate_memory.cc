@@ -241,9 +241,10 @@ class MemoryAllocator {
       const int left = bank_words_ - top_[bank];
       std::vector<int> offsets;
       int part = left / kSectionMemories;
-      if (!place_members(model, members, part, end, false, offsets)) {
+      if (!place_members(model, members, part, end, {}, offsets)) {
         part = 0;
-        if (!place_members(model, members, left, end, true, offsets)) {
+        if (!place_members(model, members, left, end, {.shared = true}, offsets) &&
+            !place_members(model, members, left, end, {.shared = true, .packed = true}, offsets)) {
           return no_room(program_.arrays[model[members[offsets.size()]]]);
         }
       }
@@ -266,16 +267,22 @@ class MemoryAllocator {
     return section_end(program_, section);
   }
 
-  // Places within `words`. Shared: the next section has the same words, so that what lives into it must
-  // keep clear of its first arrays.
+  // Shared: the next section has the same words, so that what lives into it must keep clear of its first arrays.
+  // Packed: words are reused as early as possible.
+  struct Placing {
+    bool shared = false, packed = false;
+  };
+
+  // Places within `words`.
   bool place_members(const SectionArrays& model, const std::vector<size_t>& members, int words,
-                     int end, bool shared, std::vector<int>& offsets) const {
+                     int end, Placing how, std::vector<int>& offsets) const {
     offsets.clear();
     WordAllocator allocator(0, words);
     for (size_t m : members) {
       const Array& array = program_.arrays[model[m]];
       Life life = lives_[model[m]];
-      if (life.last >= end) life = {shared ? -1 : life.first, end};
+      if (life.last >= end) life = {how.shared ? -1 : life.first, end};
+      if (how.packed) allocator.rewind();
       const int begin = allocator.place(block_of(array, life));
       if (begin < 0) return false;
       offsets.push_back(begin);
