@@ -1,25 +1,22 @@
 // Schedule -> instruction words: compress each queue, let one word address all slices that do the same,
-// and give each word its dispatch cycle: as late as possible, but in bursts, because every pause costs
-// a NOP word, and never faster than the instruction tape delivers.
+// and give each word its dispatch cycle.
 #include <algorithm>
+#include <array>
+#include <optional>
 #include <tuple>
 
 #include "scheduler/compress_instructions.h"
+#include "scheduler/dispatch.h"
 #include "scheduler/memory_rate.h"
 #include "scheduler/schedule.h"
+#include "scheduler/stretches.h"
 
 namespace pianola {
 namespace {
 
-constexpr int64_t kWordBytes = 32;
 // How much earlier than necessary a burst may push. Bursts can break up again where queues are full,
 // and then need NOP words for which the tape may have no time: then shorter ones, or none.
 constexpr int64_t kBurstSlackCycles[] = {96, 24, 0};
-
-struct Push {
-  PlacedInstruction instruction;
-  int64_t slot = 0;  // dispatch cycle
-};
 
 std::vector<PlacedInstruction> compress_queues(Schedule& schedule) {
   std::vector<PlacedInstruction> all;
@@ -70,98 +67,11 @@ std::vector<Push> pushes_of(std::vector<PlacedInstruction> instructions) {
   return pushes;
 }
 
-// Latest dispatch cycles that the deadlines and the instruction tape's rate allow; a pause before the
-// next word costs a word too. May be negative.
-void dispatch_late(std::vector<Push>& pushes, const Target& target) {
-  const int64_t rate = target.instruction_bytes_per_cycle;
-  const int64_t depth = kWordBytes * target.instruction_fifo_words;
-  int64_t next = pushes.empty() ? 0 : pushes.back().instruction.first, level = depth;
-  for (size_t i = pushes.size(); i-- > 0;) {
-    const int64_t deadline = pushes[i].instruction.first - latency_dispatch(target.lanes);
-    int64_t slot = std::min(deadline, next - 1);
-    const int64_t cost = slot == next - 1 ? kWordBytes : 2 * kWordBytes;
-    int64_t left = std::min(depth, level + (next - slot) * rate) - cost;
-    if (left < 0) {
-      // Moving earlier always leaves a pause.
-      const int64_t wait = (2 * kWordBytes - cost - left + rate - 1) / rate;
-      slot -= wait;
-      left += wait * rate - (2 * kWordBytes - cost);
-    }
-    level = left;
-    pushes[i].slot = slot;
-    next = slot;
-  }
-}
-
-// The instructions that each queue holds at a time.
-class Occupancy {
- public:
-  Occupancy(size_t queues, int depth) : leaving_(queues), depth_(depth) {}
-
-  // Whether queue `queue` has room at the end of `cycle`.
-  bool has_room(int queue, int64_t cycle) {
-    std::vector<int64_t>& held = leaving_[queue];
-    std::erase_if(held, [cycle](int64_t leaves) { return leaves <= cycle; });
-    return static_cast<int>(held.size()) < depth_;
-  }
-  void push(int queue, int64_t leaves) {
-    leaving_[queue].push_back(leaves);
-    peak_ = std::max(peak_, static_cast<int>(leaving_[queue].size()));
-  }
-  int peak() const { return peak_; }
-
- private:
-  std::vector<std::vector<int64_t>> leaving_;
-  int depth_, peak_ = 0;
-};
-
-Error queue_full(const Push& push, const Target& target) {
-  return Error{ErrorCode::OutOfRange,
-               "queue " + std::to_string(push.instruction.queue) + " of target " + target.name +
-                   " holds " + std::to_string(target.queue_depth) +
-                   " instructions, too few for cycle " + std::to_string(push.instruction.first) +
-                   "; use a target with deeper queues or a faster instruction tape",
-               "scheduler"};
-}
-
-template <typename F>
-bool for_each_queue(const PlacedInstruction& p, F&& f) {
-  for (int bit = 0; bit < 8; ++bit) {
-    if ((p.mask >> bit & 1) && !f(p.queue + bit)) return false;
-  }
-  return true;
-}
-
-// Pulls words forward to the one before where the pause is at most `slack` and the queues have room.
-Result<int> dispatch_in_bursts(std::vector<Push>& pushes, int64_t slack, const Target& target) {
-  Occupancy occupancy(target.queues.size(), target.queue_depth);
-  int64_t previous = -1;
-  for (Push& push : pushes) {
-    const auto room_at = [&](int64_t cycle) {
-      return for_each_queue(push.instruction, [&](int queue) {
-        return occupancy.has_room(queue, cycle);
-      });
-    };
-    const int64_t early = previous + 1;
-    if (push.slot > early && push.slot - early <= slack && room_at(early)) {
-      push.slot = early;
-    } else if (!room_at(push.slot)) {
-      return queue_full(push, target);
-    }
-    for_each_queue(push.instruction, [&](int queue) {
-      occupancy.push(queue, push.instruction.last());
-      return true;
-    });
-    previous = push.slot;
-  }
-  return occupancy.peak();
-}
-
-Word encode(const PlacedInstruction& p) {
+Word encode(const PlacedInstruction& p, int64_t later) {
   return std::visit(
       [&](auto instruction) {
         Timing& t = instruction.timing;
-        t.start = static_cast<uint32_t>(p.first & 0xffff);
+        t.start = static_cast<uint32_t>((p.first + later) & 0xffff);
         t.n1 = static_cast<uint32_t>(p.count[0] - 1);
         t.n2 = static_cast<uint32_t>(p.count[1] - 1);
         t.n3 = static_cast<uint32_t>(p.count[2] - 1);
@@ -181,15 +91,17 @@ void pause(std::vector<Word>& words, int64_t cycles) {
   }
 }
 
-Result<EncodedEntry> encode_words(std::vector<Push> pushes, int64_t slack, int64_t end,
-                                  const Target& target) {
+EncodedEntry encode_words(const std::vector<Push>& pushes, const std::vector<PushRange>& ranges,
+                          int64_t end) {
   EncodedEntry entry;
-  TRY(entry.peak_queue_occupancy, dispatch_in_bursts(pushes, slack, target));
   int64_t cycle = 0;
-  for (const Push& push : pushes) {
-    pause(entry.words, push.slot - cycle);
-    entry.words.push_back(encode(push.instruction));
-    cycle = push.slot + 1;
+  for (const PushRange& range : ranges) {
+    for (size_t i = range.begin; i < range.end; ++i) {
+      const int64_t slot = pushes[i].slot + range.later;
+      pause(entry.words, slot - cycle);
+      entry.words.push_back(encode(pushes[i].instruction, range.later));
+      cycle = slot + 1;
+    }
   }
   end = std::max(cycle, end);
   pause(entry.words, end - cycle);
@@ -212,23 +124,26 @@ bool tape_keeps_up(const std::vector<Word>& words, const Target& target) {
   return true;
 }
 
-bool memory_keeps_up(const std::vector<Push>& pushes, const EncodedEntry& entry,
-                     const Target& target) {
-  std::array<std::vector<const PlacedInstruction*>, 3> ports;
+bool memory_keeps_up(const std::vector<Push>& pushes, const std::vector<PushRange>& ranges,
+                     const EncodedEntry& entry, const Target& target) {
+  if (target.memory_bytes_per_cycle == 0) return true;
+  std::array<std::vector<PlacedInstruction>, 3> ports;
   constexpr QueueKind kKinds[] = {QueueKind::TapeRecv, QueueKind::KvRecv, QueueKind::KvSend};
-  for (const Push& push : pushes) {
-    for (size_t i = 0; i < ports.size(); ++i) {
-      if (target.queues[push.instruction.queue].kind == kKinds[i]) {
-        ports[i].push_back(&push.instruction);
-      }
+  for (const PushRange& range : ranges) {
+    for (size_t i = range.begin; i < range.end; ++i) {
+      const PlacedInstruction& instruction = pushes[i].instruction;
+      const QueueKind kind = target.queues[instruction.queue].kind;
+      const auto port = std::find(std::begin(kKinds), std::end(kKinds), kind) - std::begin(kKinds);
+      if (port == std::ssize(kKinds)) continue;
+      ports[static_cast<size_t>(port)].push_back(instruction);
+      ports[static_cast<size_t>(port)].back().first += range.later;
     }
   }
   return memory_keeps_up(ports, entry.words, target);
 }
 
-}  // namespace
-
-Result<EncodedEntry> encode_schedule(Schedule schedule, const Target& target) {
+// Nothing: the tape is too slow, or what is to be repeated does not repeat.
+Result<std::optional<EncodedEntry>> encode_instructions(Schedule schedule, const Target& target) {
   std::vector<Push> pushes = pushes_of(share_words(compress_queues(schedule), target));
   dispatch_late(pushes, target);
   const int64_t shift = pushes.empty() ? 0 : std::max<int64_t>(0, -pushes.front().slot);
@@ -237,11 +152,29 @@ Result<EncodedEntry> encode_schedule(Schedule schedule, const Target& target) {
     push.instruction.first += shift;
   }
   for (const int64_t slack : kBurstSlackCycles) {
-    TRY(EncodedEntry entry, encode_words(pushes, slack, schedule.end + shift + 2, target));
+    std::vector<Push> bursts = pushes;
+    TRY(const int peak, dispatch_in_bursts(bursts, slack, target));
+    const std::vector<PushRange> ranges = repeat_pushes(bursts, schedule.stretches, shift);
+    if (ranges.empty()) continue;
+    EncodedEntry entry = encode_words(bursts, ranges, schedule.end + shift + 2);
     if (!tape_keeps_up(entry.words, target)) continue;
-    entry.memory_keeps_up = memory_keeps_up(pushes, entry, target);
-    return entry;
+    entry.peak_queue_occupancy = peak;
+    entry.memory_keeps_up = memory_keeps_up(bursts, ranges, entry, target);
+    return std::optional(std::move(entry));
   }
+  return std::optional<EncodedEntry>();
+}
+
+}  // namespace
+
+Result<EncodedEntry> encode_schedule(Schedule schedule, const Target& target) {
+  if (!schedule.stretches.empty()) {
+    TRY(std::optional<EncodedEntry> entry, encode_instructions(schedule, target));
+    if (entry) return std::move(*entry);
+    schedule = without_stretches(schedule);
+  }
+  TRY(std::optional<EncodedEntry> entry, encode_instructions(std::move(schedule), target));
+  if (entry) return std::move(*entry);
   return Error{ErrorCode::OutOfRange,
                "the instruction tape of target " + target.name + " is too slow for this schedule",
                "scheduler"};

@@ -11,29 +11,29 @@ constexpr int64_t kNever = INT64_MAX;
 // The operations of one port in order of time.
 class PortCursor {
  public:
-  explicit PortCursor(const std::vector<const PlacedInstruction*>& instructions)
+  explicit PortCursor(const std::vector<PlacedInstruction>& instructions)
       : instructions_(instructions) {}
 
   int64_t cycle() const {
     if (at_ == instructions_.size()) return kNever;
-    const PlacedInstruction& p = *instructions_[at_];
+    const PlacedInstruction& p = instructions_[at_];
     return p.first + index_[0] * p.period[0] + index_[1] * p.period[1] + index_[2] * p.period[2];
   }
   int64_t vectors() const {
-    const AnyInstruction& instruction = instructions_[at_]->instruction;
+    const AnyInstruction& instruction = instructions_[at_].instruction;
     if (const auto* receive = std::get_if<PortRecvInstruction>(&instruction)) return receive->count;
     return std::get<PortSendInstruction>(instruction).count;
   }
   void advance() {
     for (size_t level = 0; level < 3; ++level) {
-      if (++index_[level] < instructions_[at_]->count[level]) return;
+      if (++index_[level] < instructions_[at_].count[level]) return;
       index_[level] = 0;
     }
     ++at_;
   }
 
  private:
-  const std::vector<const PlacedInstruction*>& instructions_;
+  const std::vector<PlacedInstruction>& instructions_;
   size_t at_ = 0;
   std::array<int, 3> index_{};
 };
@@ -57,7 +57,7 @@ class WordCursor {
 
 }  // namespace
 
-bool memory_keeps_up(const std::array<std::vector<const PlacedInstruction*>, 3>& ports,
+bool memory_keeps_up(const std::array<std::vector<PlacedInstruction>, 3>& ports,
                      std::span<const Word> words, const Target& target) {
   const int64_t rate = target.memory_bytes_per_cycle;
   if (rate == 0) return true;

@@ -10,7 +10,7 @@ namespace pianola {
 
 // `ports`: the RECV and SEND instructions of tape and KV, each queue's in order of time.
 // True where the ports do not share a memory.
-bool memory_keeps_up(const std::array<std::vector<const PlacedInstruction*>, 3>& ports,
+bool memory_keeps_up(const std::array<std::vector<PlacedInstruction>, 3>& ports,
                      std::span<const Word> words, const Target& target);
 
 }  // namespace pianola

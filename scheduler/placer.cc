@@ -418,6 +418,12 @@ void Placer::note(const Stencil& stencil, int64_t base) {
   state_.ports.take(load);
 }
 
+void Placer::note_placement(int index, int64_t base, int64_t finish) {
+  base += stretched_;
+  schedule_.end = std::max(schedule_.end, base + finish);
+  schedule_.placements.push_back({index, base, base + finish});
+}
+
 // Into the schedule; `base` is the real time.
 void Placer::emit(const Stencil& stencil, int64_t base, int index) {
   base += skipped_;
@@ -439,8 +445,7 @@ void Placer::emit(const Stencil& stencil, int64_t base, int index) {
   for (PlacedInstruction& p : instructions) {
     schedule_.queues[static_cast<size_t>(p.queue)].push_back(std::move(p));
   }
-  schedule_.end = std::max(schedule_.end, base + stencil.finish);
-  schedule_.placements.push_back({index, base, base + stencil.finish});
+  note_placement(index, base, stencil.finish);
 }
 
 void Placer::note_memory(const MemoryUse& use, int64_t base) {

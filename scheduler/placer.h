@@ -92,6 +92,7 @@ class Placer {
   void note_memory(const MemoryUse& use, int64_t base);
   void note_accumulators(const ChainUse& use, int64_t base);
   void emit(const Stencil& stencil, int64_t base, int index);
+  void note_placement(int index, int64_t base, int64_t finish);
 
   // repeat_section.cc
   Status place_section(int section, std::vector<Placed>* kept);
@@ -109,6 +110,9 @@ class Placer {
   int64_t least_shift(const std::vector<Placed>& copy) const;
   int64_t reserve_copy(std::vector<Placed>& copy, int64_t shift, int64_t limit, Journal& journal);
   bool repeat(const SectionRun& run, const std::vector<Placed>& model, int64_t limit);
+  void repeat_rest(const SectionRun& run, const std::vector<Placed>& model,
+                   const std::vector<AccumulatorStay>& stays, int64_t period);
+  std::vector<size_t> queue_sizes() const;
   int reserved_sections(const SectionRun& run, const std::vector<Placed>& model,
                         int64_t period) const;
   bool try_period(const SectionRun& run, const std::vector<Placed>& model, int64_t& period,
@@ -125,9 +129,10 @@ class Placer {
   State state_;
   std::vector<Group> groups_;
   int64_t window_words_max_;  // 0: no limit
-  // Cycles of repeated sections for which nothing is reserved: what is placed from now on happens so much
-  // later than its reservations say.
+  // Cycles of repeated sections for which nothing is reserved: the instructions of what is placed from now on
+  // come so much later than its reservations say.
   int64_t skipped_ = 0;
+  int64_t stretched_ = 0;  // cycles that the schedule's stretches add
   Schedule schedule_;
 };
 

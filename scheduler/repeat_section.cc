@@ -15,6 +15,7 @@ constexpr int kModelsMax = 4;       // sections that are tried as models
 constexpr int64_t kPaceSlack = 256;  // a copy may be slower by this part
 constexpr int64_t kPeriodSearchCycles = int64_t{1} << 22;
 constexpr int kCollisionsMax = 1000;  // before a copy is given up
+constexpr int kShownCopies = 6;  // for which nothing is reserved, before the others are a stretch
 
 bool same(const TimedNest& a, const TimedNest& b) {
   return a.count == b.count && a.period == b.period;
@@ -117,7 +118,12 @@ Status Placer::place_run(const SectionRun& run) {
   TRY_STATUS(place_section(run.first, &before));
   TRY_STATUS(place_section(run.first + 1, &model));
   int alike = 2;
-  while (alike < run.count && copy_section(model, run.first + alike, copy)) ++alike;
+  const auto is_alike = [&](int i) {
+    return (i >= 2 + kSectionMemories &&
+            same_sections(program_, run.first + i - kSectionMemories, run.first + i)) ||
+           copy_section(model, run.first + i, copy);
+  };
+  while (alike < run.count && is_alike(alike)) ++alike;
   for (int placed = 2; placed < run.count; ++placed) {
     const int left = alike - placed;
     if (left >= kSectionRunMin - 2) {
@@ -351,15 +357,50 @@ bool Placer::repeat(const SectionRun& run, const std::vector<Placed>& model, int
     if (attempt == kPeriodAttemptsMax || period > limit) return false;
     period += period / 1024;
   }
+  repeat_rest(run, model, stays, period);
+  return true;
+}
+
+// The copies for which nothing is reserved. If they do the same in the same words as those kSectionMemories
+// before them, some are shown and the others are a stretch of the schedule.
+void Placer::repeat_rest(const SectionRun& run, const std::vector<Placed>& model,
+                         const std::vector<AccumulatorStay>& stays, int64_t period) {
   const int last = reserved_sections(run, model, period);
+  int shown = std::min(last + kShownCopies, run.count - 1);
+  for (int i = shown + 1; i < run.count && shown < run.count - 1; ++i) {
+    if (!same_sections(program_, run.first + i - kSectionMemories, run.first + i)) {
+      shown = run.count - 1;
+    }
+  }
+  Schedule::Stretch rest;
   std::vector<Placed> copy;
-  for (int i = last + 1; i < run.count; ++i) {
+  for (int i = last + 1; i <= shown; ++i) {
+    if (i == shown + 1 - kSectionMemories) rest.from = queue_sizes();
     CHECK(copy_section(model, run.first + i, copy));
     set_accumulators(copy, stays, i);
     for (const Placed& p : copy) emit(p.stencil, p.base + (i - 1) * period, p.operation);
   }
-  skipped_ += (run.count - 1 - last) * period;
-  return true;
+  if (shown < run.count - 1) {
+    rest.to = queue_sizes();
+    rest.begin = first_effect(model) + (shown - kSectionMemories) * period + skipped_;
+    rest.length = kSectionMemories * period;
+    rest.times = (run.count - 1 - shown) / kSectionMemories;
+    for (int i = shown + 1; i < run.count; ++i) {
+      for (size_t k = 0; k < model.size(); ++k) {
+        note_placement(program_.sections[run.first + i].first + static_cast<int>(k),
+                       model[k].base + (i - 1) * period + skipped_, model[k].stencil.finish);
+      }
+    }
+    stretched_ += rest.times * rest.length;
+    schedule_.stretches.push_back(std::move(rest));
+  }
+  skipped_ += (shown - last) * period;
+}
+
+std::vector<size_t> Placer::queue_sizes() const {
+  std::vector<size_t> sizes;
+  for (const auto& queue : schedule_.queues) sizes.push_back(queue.size());
+  return sizes;
 }
 
 }  // namespace pianola

@@ -38,8 +38,17 @@ struct PlacedInstruction {
 };
 
 struct Schedule {
-  std::vector<std::vector<PlacedInstruction>> queues;  // of the target, in no order
-  int64_t end = 0;  // no effect later than this cycle
+  std::vector<std::vector<PlacedInstruction>> queues;  // of the target
+  // Work that happens more often than it is written down: of every queue the instructions from..to - 1 are executed
+  // `times` times more, each time `length` cycles later, and those behind them come so much later.
+  struct Stretch {
+    std::vector<size_t> from, to;  // by queue
+    int64_t begin = 0;             // first cycle of its instructions, without what earlier stretches add
+    int64_t length = 0;
+    int times = 0;
+  };
+  std::vector<Stretch> stretches;  // one after the other in every queue
+  int64_t end = 0;  // no effect later than this cycle; with what stretches add, as the placements
   // For people: where each operation went.
   struct Placement {
     int operation;

@@ -158,6 +158,8 @@ constexpr int kSectionRunMin = 6;
 // Neighbouring sections of a run use different memory; every second one the same.
 constexpr int kSectionMemories = 2;
 std::vector<SectionRun> section_runs(const VectorProgram& program);
+// Whether two sections do the same in the same words of memory. Arrays have their addresses.
+bool same_sections(const VectorProgram& program, int a, int b);
 // The operation after the last one of a section.
 int section_end(const VectorProgram& program, int section);
 
