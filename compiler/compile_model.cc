@@ -170,21 +170,45 @@ Result<Built> build_entry(const QuantizedGraph& graph, const Target& target,
   return built;
 }
 
-// As many tokens at once as memory has room for; nobody asked for a number.
-Result<Built> build_prefill(const QuantizedGraph& graph, const Target& target, EntryShape shape,
-                            const DataTape& tape) {
-  while (true) {
+// As many tokens at once as memory has room for; nobody asked for a number. Nothing: as many as `verify`, whose
+// entry does the same.
+std::optional<Result<Built>> build_prefill(const QuantizedGraph& graph, const Target& target,
+                                           EntryShape shape, const DataTape& tape, int verify) {
+  while (shape.tokens != verify) {
     Result<Built> built = build_entry(graph, target, shape, tape);
     if (built.ok() || built.error().code != ErrorCode::OutOfRange || shape.tokens / 2 < 2) {
       return built;
     }
     shape.tokens /= 2;
   }
+  return std::nullopt;
+}
+
+// A prefill entry that does what the verify entry before it does.
+Built prefill_as(const Built& verify) {
+  Built built = verify;
+  EntryShape shape{EntryKind::Prefill, verify.entry.tokens, verify.entry.context};
+  built.entry.kind = shape.kind;
+  built.entry.name = entry_name(shape);
+  return built;
 }
 
 Error in_entry(const EntryShape& shape, Error error) {
   error.where = "entry " + entry_name(shape) + (error.where.empty() ? "" : ", " + error.where);
   return error;
+}
+
+// Whether the entry that needs most memory finds it. Schedules take longer to make; what does not fit is refused
+// before that.
+Status check_memory(const QuantizedGraph& graph, const Target& target,
+                    const std::vector<EntryShape>& shapes, const DataTape& tape) {
+  // In order of context, and a prefill entry is content with less.
+  const auto most = std::find_if(shapes.rbegin(), shapes.rend(), [](const EntryShape& shape) {
+    return shape.kind != EntryKind::Prefill;
+  });
+  LoweredEntry lowered = lower_entry(graph, target, *most, tape);
+  const Status status = allocate_memory(lowered.program, target);
+  return status.ok() ? status : in_entry(*most, status.error());
 }
 
 Result<std::vector<Built>> build_entries(const QuantizedGraph& graph, const Target& target,
@@ -199,9 +223,13 @@ Result<std::vector<Built>> build_entries(const QuantizedGraph& graph, const Targ
     for (size_t i = next++; i < shapes.size(); i = next++) {
       const size_t index = shapes.size() - 1 - i;
       const EntryShape& shape = shapes[index];
-      results[index] = shape.kind == EntryKind::Prefill
-                           ? build_prefill(graph, target, shape, tape)
-                           : build_entry(graph, target, shape, tape);
+      if (shape.kind == EntryKind::Prefill) {
+        const bool verified = index > 0 && shapes[index - 1].kind == EntryKind::Verify;
+        const int verify = verified ? shapes[index - 1].tokens : 0;
+        results[index] = build_prefill(graph, target, shape, tape, verify);
+      } else {
+        results[index] = build_entry(graph, target, shape, tape);
+      }
       const std::lock_guard lock(progress);
       ++done;
       if (options.on_progress) options.on_progress(done, static_cast<int>(shapes.size()));
@@ -217,6 +245,10 @@ Result<std::vector<Built>> build_entries(const QuantizedGraph& graph, const Targ
 
   std::vector<Built> built;
   for (size_t i = 0; i < shapes.size(); ++i) {
+    if (!results[i]) {
+      built.push_back(prefill_as(built.back()));
+      continue;
+    }
     if (!results[i]->ok()) return in_entry(shapes[i], results[i]->error());
     built.push_back(std::move(**results[i]));
   }
@@ -263,6 +295,7 @@ Result<Composition> compose(const Graph& graph, const Target& target,
   }
   DataTape tape = build_data_tape(quantized, target);
   const std::vector<EntryShape> shapes = entry_shapes(quantized, target, options);
+  TRY_STATUS(check_memory(quantized, target, shapes, tape));
   TRY(std::vector<Built> built, build_entries(quantized, target, shapes, tape, options));
   return Composition{std::move(quantized), std::move(tape), std::move(built)};
 }

@@ -15,7 +15,7 @@ constexpr int kModelsMax = 4;       // sections that are tried as models
 constexpr int64_t kPaceSlack = 256;  // a copy may be slower by this part
 constexpr int64_t kPeriodSearchCycles = int64_t{1} << 22;
 constexpr int kCollisionsMax = 1000;  // before a copy is given up
-constexpr int kShownCopies = 6;  // for which nothing is reserved, before the others are a stretch
+constexpr int kShownCopies = 4;  // for which nothing is reserved, before the others are a stretch
 
 bool same(const TimedNest& a, const TimedNest& b) {
   return a.count == b.count && a.period == b.period;
@@ -114,8 +114,9 @@ Status Placer::place_section(int section, std::vector<Placed>* kept) {
 // Sections are placed by themselves until one of them repeats at nearly the pace at which it followed the
 // one before it, which the first one can not tell; in the end at any pace.
 Status Placer::place_run(const SectionRun& run) {
-  std::vector<Placed> before, model, copy;
-  TRY_STATUS(place_section(run.first, &before));
+  std::vector<Placed> model, copy;
+  TRY_STATUS(place_section(run.first, &model));
+  int64_t before = model.back().base;
   TRY_STATUS(place_section(run.first + 1, &model));
   int alike = 2;
   const auto is_alike = [&](int i) {
@@ -124,10 +125,12 @@ Status Placer::place_run(const SectionRun& run) {
            copy_section(model, run.first + i, copy);
   };
   while (alike < run.count && is_alike(alike)) ++alike;
+  copy = std::vector<Placed>();  // they take much memory
   for (int placed = 2; placed < run.count; ++placed) {
     const int left = alike - placed;
     if (left >= kSectionRunMin - 2) {
-      const int64_t pace = model.back().base - before.back().base;
+      reservations_.close(first_effect(model));
+      const int64_t pace = model.back().base - before;
       const bool last = placed == 1 + kModelsMax || left == kSectionRunMin - 2;
       const int64_t limit = last ? kPeriodSearchCycles : pace + pace / kPaceSlack;
       if (repeat({run.first + placed - 2, left + 2}, model, limit)) {
@@ -135,7 +138,7 @@ Status Placer::place_run(const SectionRun& run) {
         continue;
       }
     }
-    std::swap(before, model);
+    before = model.back().base;
     TRY_STATUS(place_section(run.first + placed, &model));
   }
   return Ok{};
@@ -303,18 +306,26 @@ int Placer::reserved_sections(const SectionRun& run, const std::vector<Placed>& 
 bool Placer::try_period(const SectionRun& run, const std::vector<Placed>& model, int64_t& period,
                         int64_t limit, std::vector<AccumulatorStay>& stays) {
   const State before = state_;
+  const std::vector<size_t> written = queue_sizes();
+  const size_t placements = schedule_.placements.size();
+  const int64_t end = schedule_.end;
   std::vector<Journal> journals;
-  std::vector<std::vector<Placed>> copies;
+  std::vector<Placed> copy;
   const auto give_up = [&] {
     for (const Journal& journal : journals) reservations_.undo(journal);
     state_ = before;
+    for (size_t q = 0; q < written.size(); ++q) {
+      schedule_.queues[q].erase(schedule_.queues[q].begin() + static_cast<ptrdiff_t>(written[q]),
+                                schedule_.queues[q].end());
+    }
+    schedule_.placements.resize(placements);
+    schedule_.end = end;
     ++period;
     return false;
   };
   int last = run.count - 1;
   PortRates::Levels levels{};
   for (int i = 2; i <= last; ++i) {
-    std::vector<Placed>& copy = copies.emplace_back();
     CHECK(copy_section(model, run.first + i, copy));
     const int64_t least = std::max(least_shift(copy), i == 2 ? period : (i - 1) * period);
     if (i > 2 && least > (i - 1) * period) {
@@ -334,17 +345,15 @@ bool Placer::try_period(const SectionRun& run, const std::vector<Placed>& model,
     }
     set_accumulators(copy, stays, i);
     levels = port_levels(model, shift);
-    for (const Placed& p : copy) note(p.stencil, p.base + shift);
+    for (const Placed& p : copy) {
+      note(p.stencil, p.base + shift);
+      emit(p.stencil, p.base + shift, p.operation);
+    }
   }
   const int64_t short_of = state_.ports.cycles_between(levels, port_levels(model, last * period));
   if (short_of > 0) {
     period += short_of - 1;
     return give_up();
-  }
-  for (int i = 2; i <= last; ++i) {
-    for (const Placed& p : copies[i - 2]) {
-      emit(p.stencil, p.base + (i - 1) * period, p.operation);
-    }
   }
   return true;
 }

@@ -42,6 +42,8 @@ class Reservations {
   // already. False: something is not free; what was taken until then is in the journal, too.
   bool reserve(Stencil& stencil, int64_t base, Journal& journal);
   void undo(const Journal& journal);
+  // Nothing will be reserved before `cycle` any more, nor undone.
+  void close(int64_t cycle) { table_.close(cycle); }
   // After a reserve that failed: how far the base must move at least.
   int64_t skip() const { return skip_; }
   // Whether the stencil has nests that `alone` makes a difference to.

@@ -44,6 +44,12 @@ class CellRow {
       return true;
     });
   }
+  // Cells before `cell` are not free any more, and need no memory.
+  void close(int64_t cell) {
+    closed_ = std::max(closed_, cell / (kPage * per_word_) * kPage);
+    const auto pages = std::min(pages_.size(), static_cast<size_t>(closed_ / kPage));
+    for (size_t page = 0; page < pages; ++page) pages_[page].reset();
+  }
   // Of one bit: the first free cell from `cell` on.
   int64_t next_free(int64_t cell) const {
     int64_t word = cell / 64;
@@ -60,6 +66,8 @@ class CellRow {
   using Page = std::array<uint64_t, kPage>;
 
   const uint64_t* find(int64_t word) const {
+    static constexpr uint64_t kClosed = ~uint64_t{0};
+    if (word < closed_) return &kClosed;
     const auto page = static_cast<size_t>(word / kPage);
     if (page >= pages_.size() || !pages_[page]) return nullptr;
     return &(*pages_[page])[static_cast<size_t>(word % kPage)];
@@ -88,6 +96,7 @@ class CellRow {
   }
 
   int64_t bits_, per_word_;
+  int64_t closed_ = 0;  // words
   std::vector<std::unique_ptr<Page>> pages_;
 };
 
@@ -114,6 +123,10 @@ class StreamTable {
                int64_t count) {
     rows_[row_index(dir, stream)].release(diagonal(dir, from, drive), step, count, hops(from, to));
   }
+  // Drives before `cycle` are not free any more.
+  void close(int64_t cycle) {
+    for (CellRow& row : rows_) row.close(cycle);
+  }
 
  private:
   size_t row_index(Direction dir, int stream) const {
@@ -135,6 +148,8 @@ class StreamTable {
 // Everything that can be taken cycle by cycle.
 struct Timetable {
   explicit Timetable(const Target& target);
+  // Nothing may be taken any more before `cycle`.
+  void close(int64_t cycle);
 
   struct Bank {
     CellRow reads, writes;
