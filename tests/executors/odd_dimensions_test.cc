@@ -92,6 +92,10 @@ std::vector<Case> cases() {
     out.push_back({target,
                    {.hidden = 200, .layers = 8, .heads = 4, .kv_heads = 2, .head_dim = 8,
                     .ffn = 100, .vocab = 16000, .seed = 30}});
+    // So many layers that the words of some are those of others.
+    out.push_back({target,
+                   {.hidden = 96, .layers = 20, .heads = 6, .kv_heads = 2, .head_dim = 16,
+                    .ffn = 160, .vocab = 320, .seed = 31}});
   }
   return out;
 }

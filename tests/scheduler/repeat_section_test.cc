@@ -7,7 +7,9 @@
 #include "compiler/import/import_hugging_face.h"
 #include "compiler/lower/lower_graph.h"
 #include "compiler/passes/quantize_graph.h"
+#include "emulator/schedule_issues.h"
 #include "scheduler/schedule.h"
+#include "scheduler/stretches.h"
 
 namespace pianola {
 namespace {
@@ -68,6 +70,95 @@ TEST_P(RepeatSectionTest, CopiesCostLittle) {
     std::printf("%s, %d tokens: %lld cycles, %lld without copies\n", GetParam(), shape.tokens,
                 static_cast<long long>(copied), static_cast<long long>(single));
   }
+}
+
+// Cycles in which each queue issues, counted back from the end.
+std::vector<std::vector<uint64_t>> issues_of(const EncodedEntry& entry, const Target& target) {
+  const IssueSchedule schedule = schedule_issues(target, entry.words).value();
+  EXPECT_EQ(schedule.end_cycle + 1, entry.cycles);
+  std::vector<std::vector<uint64_t>> issues;
+  for (const auto& queue : schedule.queues) {
+    issues.emplace_back();
+    for (IssueCursor cursor(queue); !cursor.done(); cursor.advance()) {
+      issues.back().push_back(schedule.end_cycle - cursor.cycle());
+    }
+  }
+  return issues;
+}
+
+// Copies that the schedule only counts are executed as those that it holds.
+TEST_P(RepeatSectionTest, StretchesIssueWhatTheyStandFor) {
+  for (const EntryShape& shape : {decode_, verify_}) {
+    const VectorProgram program = program_of(24, target_, shape);
+    const Schedule schedule = place_operations(program, target_).value();
+    ASSERT_FALSE(schedule.stretches.empty());
+    EXPECT_EQ(schedule.placements.size(), program.operations.size());
+    const Schedule whole = without_stretches(schedule);
+    const EncodedEntry entry = encode_schedule(schedule, target_).value();
+    EXPECT_EQ(issues_of(entry, target_), issues_of(encode_schedule(whole, target_).value(), target_));
+    // Layers need as many instructions each, however many there are.
+    const VectorProgram shorter = program_of(22, target_, shape);
+    const Schedule less = place_operations(shorter, target_).value();
+    size_t written = 0, written_less = 0;
+    for (const auto& queue : schedule.queues) written += queue.size();
+    for (const auto& queue : less.queues) written_less += queue.size();
+    EXPECT_EQ(written, written_less);
+  }
+}
+
+// Ten pushes in a rhythm of ten cycles, a stretch of two periods.
+class RepeatPushesTest : public testing::Test {
+ protected:
+  RepeatPushesTest() {
+    for (int i = 0; i < 10; ++i) {
+      Push push;
+      push.slot = 10 * i;
+      push.instruction.first = 10 * i + 5;
+      push.instruction.instruction = MxmMacInstruction{};
+      pushes_.push_back(push);
+    }
+    stretch_.begin = 60;
+    stretch_.length = 20;
+    stretch_.times = 3;
+  }
+  std::vector<PushRange> ranges() const { return repeat_pushes(pushes_, {&stretch_, 1}, 0); }
+
+  std::vector<Push> pushes_;
+  Schedule::Stretch stretch_;
+};
+
+TEST_F(RepeatPushesTest, InsertsWhatRepeats) {
+  const std::vector<PushRange> found = ranges();
+  std::vector<int64_t> slots;
+  for (const PushRange& range : found) {
+    for (size_t i = range.begin; i < range.end; ++i) slots.push_back(pushes_[i].slot + range.later);
+  }
+  std::vector<int64_t> expected;
+  for (int i = 0; i < 16; ++i) expected.push_back(10 * i);
+  EXPECT_EQ(slots, expected);
+}
+
+TEST_F(RepeatPushesTest, RefusesWhatDoesNot) {
+  const std::vector<Push> good = pushes_;
+  const auto refuses = [&](auto&& change) {
+    pushes_ = good;
+    change(pushes_);
+    return ranges().empty();
+  };
+  EXPECT_FALSE(refuses([](auto&) {}));
+  EXPECT_TRUE(refuses([](auto& p) { ++p[5].slot; }));
+  EXPECT_TRUE(refuses([](auto& p) { ++p[3].instruction.first; }));
+  EXPECT_TRUE(refuses([](auto& p) { p[4].instruction.mask = 3; }));
+  EXPECT_TRUE(refuses([](auto& p) { p[5].instruction.queue = 1; }));
+  EXPECT_TRUE(refuses([](auto& p) {
+    std::get<MxmMacInstruction>(p[2].instruction.instruction).acc = 1;
+  }));
+  EXPECT_TRUE(refuses([](auto& p) { p.erase(p.begin() + 3); }));
+  // In its queue for more than a period.
+  EXPECT_TRUE(refuses([](auto& p) {
+    p[1].instruction.count[0] = 4;
+    p[1].instruction.period[0] = 10;
+  }));
 }
 
 INSTANTIATE_TEST_SUITE_P(Targets, RepeatSectionTest, testing::Values("sim16", "sim32"));
