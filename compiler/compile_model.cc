@@ -150,6 +150,7 @@ Result<Built> build_entry(const QuantizedGraph& graph, const Target& target,
   built.persistent = persistent_regions(lowered.program, target);
   built.words_used = words_used(lowered.program, target);
   built.words = std::move(encoded.words);
+  built.words.shrink_to_fit();  // other entries are made meanwhile
   Entry& entry = built.entry;
   entry.kind = shape.kind;
   entry.name = entry_name(shape);
@@ -319,10 +320,10 @@ Result<Composition> compose(const Graph& graph, const Target& target,
 
 Result<Compilation> compile_model(const Graph& graph, const Target& target,
                                   const CompileOptions& options) {
-  TRY(Composition composition, compose(graph, target, options));
-  // What the entries took while they were made goes back, and so does each matrix when it is packed.
-  ::malloc_trim(0);
+  // What the entries take while they are made goes back, and so does each matrix when it is packed.
   ::mallopt(M_MMAP_THRESHOLD, kReturnedBytes);
+  TRY(Composition composition, compose(graph, target, options));
+  ::malloc_trim(0);
   QuantizeOptions quantize = quantize_options(options, composition.graph.model.context);
   quantize.with_embedding = false;
   TRY(QuantizedGraph quantized, quantize_graph(graph, target, quantize));
