@@ -43,8 +43,13 @@ def cycles(figures):
 
 def compilation(figures):
     rows = [[one["title"], f"{one['seconds']:.1f}", f"{one['cpu_seconds']:.1f}",
-             mega(one["peak_bytes"]), mega(one["roll_bytes"])] for one in figures["compile"]]
-    text = table(["Model", "s", "s of processors", "Peak MB", "Roll MB"], rows)
+             mega(one["peak_bytes"]), mega(one["model_bytes"]), mega(one["roll_bytes"]),
+             f"{one['rolls_of_memory']:.2f}"] for one in figures["compile"]]
+    text = table(["Model", "s", "s of processors", "Peak MB", "Model MB", "Roll MB",
+                  "Peak beyond the model, in rolls"], rows)
+    rows = [[one["title"], f"{one['seconds']:.1f}", f"{one['cpu_seconds']:.1f}",
+             mega(one["peak_bytes"])] for one in figures["plans"]]
+    text += "\n" + table(["Plan", "s", "s of processors", "Peak MB"], rows)
     layers = figures["layers"]
     rows = [[str(row["layers"]), f"{row['instruction_words']:,}", f"{row['seconds']:.1f}",
              f"{row['cpu_seconds']:.1f}", mega(row["peak_bytes"])] for row in layers["rows"]]

@@ -28,6 +28,9 @@ struct LargeRow {
 constexpr std::array kLargeRows = {LargeRow{"sim32", 512}, LargeRow{"kv260", 512},
                                    LargeRow{"tsp32", 128}};
 constexpr int kContext = 512;
+// What is planned or compiled only to see how long it takes.
+const BenchCase kLargestCompiled = {"tinyllama-1.1b", "u55c", "w4", kContext};
+const BenchCase kPlanned[] = {{"llama-3.1-8b", "u55c", "w4", 128}, {"llama-3.3-70b", "u55c", "w4", 128}};
 constexpr int kRtlTokens = 32;
 constexpr size_t kReadBytes = size_t{1} << 28;
 
@@ -134,12 +137,25 @@ Status bench_model(const BenchCase& one, bool plays_rtl, const BenchEmulatorOpti
   return Ok{};
 }
 
+// A model of the configuration's dimensions in `folder`; its path.
+Result<std::string> make_model(const std::string& configuration, const fs::path& folder) {
+  const std::string path = (folder / configuration).string();
+  TRY(const ToolRun made, run_tool({"make-model", configuration, "--seed", "1", "-o", path}));
+  (void)made;
+  return path;
+}
+
 // What is measured: everything but the cycles.
 Status bench_speeds(const BenchOptions& options, BenchJson& all) {
   const TemporaryFolder folder;
   for (const char* section : {"compile", "emulator", "rtl"}) all[section] = BenchJson::array();
   TRY(all["layers"], bench_layers({kLargeModel, kLargeRows[0].target, "w8", kContext}, {8, 16, 32, 64},
                                   folder.path()));
+  all["plans"] = BenchJson::array();
+  for (const BenchCase& one : kPlanned) {
+    TRY(BenchJson planned, bench_plan(one));
+    all["plans"].push_back(std::move(planned));
+  }
   BenchEmulatorOptions small = options.emulator;
   if (small.prompt == 0) small.prompt = 120;
   for (const std::string& target : options.targets) {
@@ -147,9 +163,7 @@ Status bench_speeds(const BenchOptions& options, BenchJson& all) {
     const Status done = bench_model(one, true, small, folder.path(), all);
     if (!done.ok()) std::printf("  %s\n", to_string(done.error()).c_str());
   }
-  const std::string large = (folder.path() / kLargeModel).string();
-  TRY(const ToolRun made, run_tool({"make-model", kLargeModel, "--seed", "1", "-o", large}));
-  (void)made;
+  TRY(const std::string large, make_model(kLargeModel, folder.path()));
   BenchEmulatorOptions many = options.emulator;
   if (many.prompt == 0) many.prompt = kContext;
   for (const std::string& target : options.targets) {
@@ -159,6 +173,10 @@ Status bench_speeds(const BenchOptions& options, BenchJson& all) {
       if (!done.ok()) std::printf("  %s\n", to_string(done.error()).c_str());
     }
   }
+  BenchCase largest = kLargestCompiled;
+  TRY(largest.model, make_model(kLargestCompiled.model, folder.path()));
+  TRY(BenchJson compiled, bench_compile(largest, folder.path() / "model.roll"));
+  all["compile"].push_back(std::move(compiled));
   return Ok{};
 }
 

@@ -106,11 +106,31 @@ Result<BenchJson> bench_compile(const BenchCase& one, const fs::path& roll) {
   json["seconds"] = run.seconds;
   json["cpu_seconds"] = run.cpu_seconds;
   json["peak_bytes"] = run.peak_bytes;
-  json["roll_bytes"] = static_cast<uint64_t>(fs::file_size(roll));
-  std::printf("%s\n  compiled in %.2f s (%.2f s of processors), at most %.0f MB for a roll of "
-              "%.0f MB\n",
+  const auto roll_bytes = static_cast<double>(fs::file_size(roll));
+  double model_bytes = 0;
+  for (const fs::directory_entry& entry : fs::directory_iterator(one.model)) {
+    if (entry.path().extension() == ".safetensors") model_bytes += static_cast<double>(entry.file_size());
+  }
+  json["roll_bytes"] = static_cast<uint64_t>(roll_bytes);
+  json["model_bytes"] = static_cast<uint64_t>(model_bytes);
+  json["rolls_of_memory"] = (static_cast<double>(run.peak_bytes) - model_bytes) / roll_bytes;
+  std::printf("%s\n  compiled in %.2f s (%.2f s of processors), at most %.0f MB: %.2f times the roll's "
+              "%.0f MB, and the model's %.0f MB\n",
               bench_title(one).c_str(), run.seconds, run.cpu_seconds, megabytes(run.peak_bytes),
-              megabytes(json["roll_bytes"].get<uint64_t>()));
+              json["rolls_of_memory"].get<double>(), roll_bytes / 1e6, model_bytes / 1e6);
+  return json;
+}
+
+Result<BenchJson> bench_plan(const BenchCase& one) {
+  TRY(const ToolRun run, run_tool({"plan", one.model, "-t", one.target, "-q", one.quantization,
+                                   "--context", std::to_string(one.context)}));
+  BenchJson json;
+  json["title"] = bench_title(one);
+  json["seconds"] = run.seconds;
+  json["cpu_seconds"] = run.cpu_seconds;
+  json["peak_bytes"] = run.peak_bytes;
+  std::printf("%s\n  planned in %.2f s (%.2f s of processors), at most %.0f MB\n",
+              bench_title(one).c_str(), run.seconds, run.cpu_seconds, megabytes(run.peak_bytes));
   return json;
 }
 

@@ -29,8 +29,12 @@ std::string bench_title(const BenchCase& one);
 // `refused` has the reason.
 Result<BenchJson> bench_cycles(const BenchCase& one);
 
-// Compiles `model` to `roll` in a process of its own: seconds, peak memory, bytes.
+// Compiles `model`, a directory, to `roll` in a process of its own: seconds, peak memory, bytes, and the peak beyond
+// the files of the model in sizes of the roll.
 Result<BenchJson> bench_compile(const BenchCase& one, const std::filesystem::path& roll);
+
+// Plans the dimensions of a model in a process of its own: seconds, peak memory.
+Result<BenchJson> bench_plan(const BenchCase& one);
 
 // Planning the dimensions of `configuration` with other numbers of layers: seconds and peak memory beside
 // instruction words. `folder` is for temporary files.
