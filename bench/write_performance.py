@@ -76,6 +76,17 @@ def emulator(figures):
                   "Prefill, tokens/s", "GMAC/s", "VNNI at most, GMAC/s", "Longest lift, s"], rows)
 
 
+def memory(figures):
+    rows = []
+    for one in figures["memory"]:
+        wall = one["wall_cycles"]
+        rows.append([one["title"], one["entry"], f"{one['machine_cycles']:,}", f"{wall:,}",
+                     f"{wall / one['linear_read_cycles']:.3f}", f"{wall / one['bound_cycles']:.3f}",
+                     f"{one['tokens_per_second']:,.1f}"])
+    return table(["Model", "Entry", "Machine cycles", "Clock cycles", "x linear read", "x bound",
+                  "Tokens/s at the target's clock"], rows)
+
+
 def core(figures):
     rows = [[one["title"], f"{one['cycles_per_second'] / 1e6:.3f}", mega(one["macs_per_second"]),
              f"{one['tokens_per_second']:.2f}"] for one in figures["rtl"]]
@@ -103,6 +114,12 @@ Weights are read once a launch, so a plain read of as many bytes, in the same ru
 figures above it are of models that the cache holds.
 
 {emulator(figures)}
+## Behind a DDR4-2400
+
+Clock cycles on the SystemC platform with refresh and latency (docs/systemc.md), beside what the same memory needs
+for a linear read of as many bytes, and beside the lower bound, which knows no refresh.
+
+{memory(figures)}
 ## Verilated core
 
 {core(figures)}""")

@@ -38,7 +38,7 @@ struct BenchOptions {
   std::vector<std::string> targets;
   std::string model;  // a directory with weights and a tokenizer
   bool cycles_only = false, write_table = false;
-  std::string table, json, roll;
+  std::string table, json, roll, memory_roll;
   BenchEmulatorOptions emulator;
 };
 
@@ -131,6 +131,11 @@ Status bench_model(const BenchCase& one, bool plays_rtl, const BenchEmulatorOpti
   all["compile"].push_back(std::move(compiled));
   TRY(BenchJson played, bench_emulator(bench_title(one), roll, emulator));
   all["emulator"].push_back(std::move(played));
+  TRY(const Target target, load_target(one.target));
+  if (target.memory_bytes_per_cycle > 0) {
+    TRY(BenchJson frozen, bench_memory(bench_title(one), roll));
+    all["memory"].push_back(std::move(frozen));
+  }
   if (!plays_rtl) return Ok{};
   TRY(BenchJson simulated, bench_rtl(bench_title(one), roll, kRtlTokens));
   all["rtl"].push_back(std::move(simulated));
@@ -148,7 +153,7 @@ Result<std::string> make_model(const std::string& configuration, const fs::path&
 // What is measured: everything but the cycles.
 Status bench_speeds(const BenchOptions& options, BenchJson& all) {
   const TemporaryFolder folder;
-  for (const char* section : {"compile", "emulator", "rtl"}) all[section] = BenchJson::array();
+  for (const char* section : {"compile", "emulator", "memory", "rtl"}) all[section] = BenchJson::array();
   TRY(all["layers"], bench_layers({kLargeModel, kLargeRows[0].target, "w8", kContext}, {8, 16, 32, 64},
                                   folder.path()));
   all["plans"] = BenchJson::array();
@@ -183,6 +188,10 @@ Status bench_speeds(const BenchOptions& options, BenchJson& all) {
 Status bench(BenchOptions options) {
   if (!options.roll.empty()) {
     TRY(BenchJson json, bench_emulator(options.roll, options.roll, options.emulator));
+    return options.json.empty() ? Status(Ok{}) : write_text(options.json, json);
+  }
+  if (!options.memory_roll.empty()) {
+    TRY(BenchJson json, bench_memory(options.memory_roll, options.memory_roll));
     return options.json.empty() ? Status(Ok{}) : write_text(options.json, json);
   }
   if (options.targets.empty()) {
@@ -220,6 +229,8 @@ void add_bench_command(CLI::App& app, Action& chosen) {
   command->add_flag("--write-table", o->write_table, "write that file anew")->needs(table);
   command->add_option("--json", o->json, "write the figures to this file");
   command->add_option("--roll", o->roll, "only the emulator on this roll");
+  command->add_option("--memory-roll", o->memory_roll,
+                      "only this roll with DDR4-2400 behind the ports, on the SystemC platform");
   command->add_option("--tokens", o->emulator.tokens, "emulator: tokens one by one")
       ->capture_default_str();
   command->add_option("--prompt", o->emulator.prompt, "emulator: tokens of a prompt");

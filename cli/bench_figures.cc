@@ -5,6 +5,7 @@
 
 #include "bench/host_limits.h"
 #include "bench/measure_emulator.h"
+#include "bench/measure_memory.h"
 #include "bench/run_tool.h"
 #include "cli/configuration.h"
 #include "cli/model_input.h"
@@ -207,6 +208,41 @@ Result<BenchJson> bench_emulator(const std::string& title, const fs::path& path,
   std::printf("  prefill of %d: %.1f tokens/s, %.1f GMAC/s; VNNI from registers %.1f GMAC/s\n",
               m.prefill_tokens, m.prefill_tokens_per_second, m.prefill_macs_per_second / kGiga,
               peak / kGiga);
+  return json;
+}
+
+Result<BenchJson> bench_memory(const std::string& title, const fs::path& path) {
+  InputOptions input;
+  input.path = path.string();
+  TRY(const CompiledInput opened, open_input(input));
+  const auto& entries = opened.roll.metadata.entries;
+  size_t longest = 0;
+  for (size_t i = 0; i < entries.size(); ++i) {
+    if (entries[i].kind == EntryKind::Decode) longest = i;  // in order of context
+  }
+  const Entry& entry = entries[longest];
+  const double clock = opened.roll.target.clock_mhz;
+  TRY(const MemoryMeasurement m,
+      measure_memory(opened.roll, static_cast<int>(longest), ddr4_timing(clock)));
+  uint64_t bound = 0;
+  for (const Bound& one : entry.bounds) bound = std::max(bound, one.cycles);
+  const double linear = static_cast<double>(m.linear_bytes) / static_cast<double>(m.linear_cycles);
+  const double wall = static_cast<double>(m.wall_cycles);
+  const double read_cycles = static_cast<double>(m.bytes) / linear;
+  BenchJson json;
+  json["title"] = title;
+  json["entry"] = entry.name;
+  json["machine_cycles"] = m.machine_cycles;
+  json["wall_cycles"] = m.wall_cycles;
+  json["bytes"] = m.bytes;
+  json["bound_cycles"] = bound;
+  json["linear_read_cycles"] = read_cycles;
+  json["tokens_per_second"] = clock * 1e6 / wall;
+  std::printf("%s, %s with DDR4-2400 behind the ports\n  %llu machine cycles, %llu on the clock: %.4f x a "
+              "linear read of as many bytes, %.4f x the bound; %.1f tokens/s\n",
+              title.c_str(), entry.name.c_str(), static_cast<unsigned long long>(m.machine_cycles),
+              static_cast<unsigned long long>(m.wall_cycles), wall / read_cycles,
+              wall / static_cast<double>(bound), clock * 1e6 / wall);
   return json;
 }
 

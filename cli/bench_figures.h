@@ -49,6 +49,10 @@ struct BenchEmulatorOptions {
 Result<BenchJson> bench_emulator(const std::string& title, const std::filesystem::path& roll,
                                  const BenchEmulatorOptions& options);
 
+// The decode entry of the longest context on a DDR4 of the SystemC platform: clock cycles beside the bound, and
+// beside what that memory sustains on a linear read.
+Result<BenchJson> bench_memory(const std::string& title, const std::filesystem::path& roll);
+
 // The Verilated core plays `tokens` tokens of a roll of a model with a tokenizer.
 Result<BenchJson> bench_rtl(const std::string& title, const std::filesystem::path& roll, int tokens);
 

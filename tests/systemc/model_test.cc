@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdio>
 
+#include "bench/measure_memory.h"
 #include "emulator/systemc_device.h"
 #include "tests/executors/play_model.h"
 
@@ -94,6 +95,29 @@ TEST_F(SystemcModel, GoesOnWhenAPortThatWasStarvedIsFedAgain) {
     timing.starve_cycles = 2'000'000;
     const std::string what = "port " + std::to_string(static_cast<int>(port));
     EXPECT_GT(frozen_with(timing, what.c_str()), 1'000'000u) << what;
+  }
+}
+
+// What a linear read costs follows from the data sheet's numbers alone: 64 bytes a cycle, of which refresh takes 350 ns
+// every 7.8 us.
+TEST_F(SystemcModel, LinearReadsAreAsFastAsTheMemory) {
+  play_on("kv260");
+  const auto& entries = roll_->metadata.entries;
+  size_t decode = 0;
+  while (entries[decode].kind != EntryKind::Decode) ++decode;
+  const double clock = roll_->target.clock_mhz;
+  for (const bool refresh : {false, true}) {
+    const MemoryMeasurement m = must(measure_memory(
+        *roll_, static_cast<int>(decode), refresh ? ddr4_timing(clock) : MemoryTiming{}));
+    EXPECT_EQ(m.machine_cycles, entries[decode].cycles);
+    EXPECT_GE(m.wall_cycles, m.machine_cycles);
+    const double rate = refresh ? 64 * (1 - 0.35 / 7.8) : 64;
+    const double expected = static_cast<double>(m.linear_bytes) / rate;
+    const double refresh_cycles = 0.35 * clock, first_cycles = 500;
+    EXPECT_GT(static_cast<double>(m.linear_cycles), expected - refresh_cycles);
+    EXPECT_LT(static_cast<double>(m.linear_cycles), expected + refresh_cycles + first_cycles);
+    EXPECT_NEAR(static_cast<double>(m.linear_bytes), static_cast<double>(m.bytes),
+                0.6 * static_cast<double>(m.bytes));
   }
 }
 
