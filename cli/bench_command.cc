@@ -172,7 +172,7 @@ Status bench_speeds(const BenchOptions& options, BenchJson& all) {
   BenchEmulatorOptions many = options.emulator;
   if (many.prompt == 0) many.prompt = kContext;
   for (const std::string& target : options.targets) {
-    for (const char* quantization : {"w8", "w4"}) {
+    for (const char* quantization : {"w8", "w4", "ternary"}) {
       const Status done =
           bench_model({large, target, quantization, kContext}, false, many, folder.path(), all);
       if (!done.ok()) std::printf("  %s\n", to_string(done.error()).c_str());

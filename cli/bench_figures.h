@@ -16,7 +16,7 @@ using BenchJson = nlohmann::ordered_json;
 struct BenchCase {
   std::string model;  // a directory, a config.json or the name of a configuration
   std::string target;
-  std::string quantization;  // w8, w4
+  std::string quantization;  // w8, w4, ternary
   int context = 512;
 };
 

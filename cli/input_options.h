@@ -19,7 +19,7 @@ inline void add_input_options(CLI::App& command, InputOptions& options) {
           },
           "machine: a name from `pianola targets` or a TOML file")
       ->default_str("sim16");
-  command.add_option("-q,--quantization", options.quantization, "auto, w8 or w4")
+  command.add_option("-q,--quantization", options.quantization, "auto, w8, w4 or ternary")
       ->capture_default_str();
   command
       .add_option("--send", options.send,

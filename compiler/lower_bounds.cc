@@ -24,16 +24,17 @@ Traffic weight_traffic(const QuantizedGraph& graph, const Target& target, uint64
   const uint64_t attention = hidden * head * (2 * m.heads + 2 * m.kv_heads);
   const uint64_t per_layer = attention + 3 * hidden * ffn;
   const uint64_t weights = per_layer * m.layers + hidden * m.vocabulary;
-  uint64_t four_bit = 0, all = 0;
+  uint64_t bits = 0, all = 0;
   for (const QuantizedMatrix& matrix : graph.matrices) {
     const uint64_t size = static_cast<uint64_t>(matrix.rows) * matrix.cols;
     all += size;
-    if (matrix.bits == 4) four_bit += size;
+    bits += size * static_cast<uint64_t>(matrix.bits);
   }
   Traffic traffic;
-  const uint64_t fours = all == 0 ? 0 : static_cast<uint64_t>(
-      static_cast<double>(weights) * static_cast<double>(four_bit) / static_cast<double>(all));
-  traffic.weight_bytes = weights - fours + fours / 2;
+  if (all > 0) {
+    traffic.weight_bytes = static_cast<uint64_t>(
+        static_cast<double>(weights) / 8 * static_cast<double>(bits) / static_cast<double>(all));
+  }
   const uint64_t group = target.w8.group > 0 ? target.w8.group : hidden;
   traffic.scale_bytes = weights / group * 2;
   traffic.macs = weights * tokens;

@@ -4,6 +4,7 @@
 #include <bit>
 
 #include "compiler/lower/lowering.h"
+#include "compiler/lower/tile_format.h"
 #include "compiler/passes/rotary_table.h"
 #include "isa/arithmetic.h"
 
@@ -46,6 +47,13 @@ Status check_fits(const QuantizedGraph& graph, const Target& target) {
     return refuse("mxm.load_streams is " + std::to_string(streams) + ", of which " +
                   std::to_string(target.lanes / 2) +
                   " (vectors of a tile of 4-bit weights) are no multiple");
+  }
+  for (const QuantizedMatrix& matrix : graph.matrices) {
+    const int vectors = tile_vectors(matrix.bits, target.lanes);
+    if (vectors % streams == 0) continue;
+    return refuse("mxm.load_streams is " + std::to_string(streams) + ", of which " +
+                  std::to_string(vectors) + " (vectors of a tile of " +
+                  std::to_string(matrix.bits) + "-bit weights) are no multiple");
   }
   if (target.slices_per_position % spread != 0) {
     return refuse("mem.slices_per_position is " + std::to_string(target.slices_per_position) +

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "compiler/lower/lowering.h"
+#include "compiler/lower/tile_format.h"
 
 namespace pianola {
 
@@ -59,7 +60,7 @@ void Lowering::lower_block(const QNode& node, const Codes& codes, const Product&
     emit(preload);
   }
   const int tiles = matrix.cols / lanes_, per_window = tiles_per_window(matrix);
-  const int steps = (matrix.bits == 8 ? lanes_ : lanes_ / 2) / target_.mxm_load_streams;
+  const int steps = tile_vectors(matrix.bits, lanes_) / target_.mxm_load_streams;
   for (int first = 0; first < tiles;) {
     const int windows = std::max(1, (tiles - first) / per_window);
     const int size = std::min(per_window, tiles - first);
@@ -71,7 +72,7 @@ void Lowering::lower_block(const QNode& node, const Codes& codes, const Product&
     op.activations = tokens_;
     op.tiles = size;
     op.windows = windows;
-    op.format = matrix.bits == 8 ? MxmLoadFormat::Int8 : MxmLoadFormat::Int4;
+    op.format = load_format(matrix.bits);
     op.orientation = MxmLoadOrientation::Output;
     tape_vectors_ += static_cast<uint64_t>(windows) * size * steps *
                      static_cast<uint64_t>(target_.mxm_load_streams);

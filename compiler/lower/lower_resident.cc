@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "compiler/lower/lowering.h"
+#include "compiler/lower/tile_format.h"
 
 namespace pianola {
 namespace {
@@ -245,7 +246,7 @@ void Lowering::emit_windows(const ResidentWork& work, const BlockGroup& group, R
   op.tiles = tiles_of_window(product, start.window);
   op.windows = windows;
   op.repeats = repeats;
-  op.format = product.bits == 8 ? MxmLoadFormat::Int8 : MxmLoadFormat::Int4;
+  op.format = load_format(product.bits);
   op.orientation = MxmLoadOrientation::Output;
   op.source = TileSource::Array;
   for (ArrayId id : work.arrays->tiles[place.unit]) {

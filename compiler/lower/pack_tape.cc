@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "compiler/lower/lowering.h"
+#include "compiler/lower/tile_format.h"
 
 namespace pianola {
 
@@ -99,7 +100,7 @@ class TapePacker {
 
   void pack_tiles(const QuantizedMatrix& matrix, int block) {
     const int tiles = matrix.cols / lanes_;
-    const int vectors = matrix.bits == 8 ? lanes_ : lanes_ / 2;
+    const int vectors = tile_vectors(matrix.bits, lanes_);
     std::byte* out = grow(static_cast<size_t>(tiles) * vectors * lanes_);
     if (!out) return;
     for (int tile = 0; tile < tiles; ++tile) {
@@ -107,19 +108,23 @@ class TapePacker {
     }
   }
 
-  // Vector v of a tile: the weights of one output, or of two with 4 bits.
+  // Vector v of a tile: the weights of one output, or of two with 4 bits, or of four that are ternary.
   void pack_vector(const QuantizedMatrix& matrix, int block, int tile, int v, std::byte* out) const {
-    const int rows_per_vector = matrix.bits == 8 ? 1 : 2;
-    const int8_t* low =
+    const int rows_per_vector = 8 / matrix.bits;
+    const int8_t* codes =
         &matrix.codes[static_cast<size_t>(block * lanes_ + v * rows_per_vector) * matrix.cols +
                       tile * lanes_];
     if (rows_per_vector == 1) {
-      std::memcpy(out, low, static_cast<size_t>(lanes_));
+      std::memcpy(out, codes, static_cast<size_t>(lanes_));
       return;
     }
-    const int8_t* high = low + matrix.cols;
+    const int mask = (1 << matrix.bits) - 1;
     for (int lane = 0; lane < lanes_; ++lane) {
-      out[lane] = static_cast<std::byte>((low[lane] & 15) | (high[lane] & 15) << 4);
+      int byte = 0;
+      for (int row = 0; row < rows_per_vector; ++row) {
+        byte |= (codes[row * matrix.cols + lane] & mask) << row * matrix.bits;
+      }
+      out[lane] = static_cast<std::byte>(byte);
     }
   }
 

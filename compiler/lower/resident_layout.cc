@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "compiler/lower/tile_format.h"
+
 namespace pianola {
 namespace {
 
@@ -112,7 +114,7 @@ std::vector<ResidentProduct> resident_products(const QuantizedGraph& graph, cons
 }
 
 int load_steps(const ResidentProduct& product, const Target& target) {
-  const int vectors = product.bits == 8 ? target.lanes : target.lanes / 2;
+  const int vectors = tile_vectors(product.bits, target.lanes);
   return (vectors + target.mxm_load_streams - 1) / target.mxm_load_streams;
 }
 

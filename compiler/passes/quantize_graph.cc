@@ -45,6 +45,12 @@ class Quantizer {
       return Error{ErrorCode::Unsupported, "this graph has parts that cannot be quantized:" + problems_,
                    "quantize_graph"};
     }
+    if (options_.weights == WeightQuantization::Ternary && !out_.dimensions_only) {
+      char text[120];
+      std::snprintf(text, sizeof text, "weights rounded to -1, 0, 1: relative error at most %.5f in a matrix",
+                    ternary_loss_);
+      out_.notes.emplace_back(text);
+    }
     return std::move(out_);
   }
 
@@ -67,9 +73,10 @@ class Quantizer {
     m.context = options_.context;
     m.bos = static_cast<int>(f.bos_id);
     for (int64_t id : f.eos_ids) m.eos.push_back(static_cast<int>(id));
-    m.quantization = options_.weights == WeightQuantization::W4   ? "w4"
-                     : options_.weights == WeightQuantization::W8 ? "w8"
-                                                                  : "auto";
+    m.quantization = options_.weights == WeightQuantization::Ternary ? "ternary"
+                     : options_.weights == WeightQuantization::W4    ? "w4"
+                     : options_.weights == WeightQuantization::W8    ? "w8"
+                                                                     : "auto";
     width_ = head_width(m.head_size, target_.lanes);
   }
 
@@ -184,10 +191,13 @@ class Quantizer {
     if (!finite) problem(node, "has values that are infinite or NaN");
   }
 
-  int bits_of(const Tensor& tensor) const {
+  const WeightScheme& scheme_of(int bits) const { return bits == 8 ? target_.w8 : target_.w4; }
+
+  int bits_of(const Node& node, const Tensor& tensor) const {
     switch (options_.weights) {
       case WeightQuantization::W8: return 8;
       case WeightQuantization::W4: return 4;
+      case WeightQuantization::Ternary: return node.kind() == OpKind::Logits ? 8 : 2;
       case WeightQuantization::Auto: return tensor.dtype == DType::Q4_0 ? 4 : 8;
     }
     return 8;
@@ -204,7 +214,7 @@ class Quantizer {
   }
 
   // Whether every product that reads this norm quantizes its weights here, so that the gain can
-  // be folded into all of them.
+  // be folded into all of them. Ternary weights would not be ternary any more.
   bool can_fold(const Node& norm) const {
     for (const Node& node : graph_.nodes) {
       if (node.inputs.empty() || node.inputs[0] != norm.output) continue;
@@ -212,11 +222,12 @@ class Quantizer {
                           : node.kind() == OpKind::Logits ? std::get<Logits>(node.op).weight
                                                           : TensorId{0};
       const Tensor& tensor = graph_.tensor(id);
-      const WeightScheme& scheme = bits_of(tensor) == 4 ? target_.w4 : target_.w8;
+      const int bits = bits_of(node, tensor);
+      const WeightScheme& scheme = scheme_of(bits);
       const MatrixLayout layout =
           layout_of(tensor, head_rows_[index(node.output)], 0);
-      if (scheme.group != 0 &&
-          passes_through(tensor, layout, bits_of(tensor), window_of(scheme))) {
+      if (bits == 2) return false;
+      if (scheme.group != 0 && passes_through(tensor, layout, bits, window_of(scheme))) {
         return false;
       }
     }
@@ -272,8 +283,8 @@ class Quantizer {
     const QValue codes = quantized(node, input);
     const Known& source = known_[index(input)];
     MatrixQuantization how;
-    how.bits = bits_of(tensor);
-    const WeightScheme& scheme = how.bits == 4 ? target_.w4 : target_.w8;
+    how.bits = bits_of(node, tensor);
+    const WeightScheme& scheme = scheme_of(how.bits);
     how.window = window_of(scheme);
     how.per_channel = scheme.group == 0;
     std::vector<float> gain;
@@ -292,7 +303,9 @@ class Quantizer {
     if (!std::all_of(matrix.scales.begin(), matrix.scales.end(), finite)) {
       problem(node, "has weights that are infinite, NaN or too large for fp16 scales");
     }
-    if (tensor.dtype != DType::F32 && tensor.dtype != DType::F16 && tensor.dtype != DType::BF16 &&
+    if (how.bits == 2) {
+      ternary_loss_ = std::max(ternary_loss_, loss);
+    } else if (tensor.dtype != DType::F32 && tensor.dtype != DType::F16 && tensor.dtype != DType::BF16 &&
         loss > 0) {
       char text[160];
       std::snprintf(text, sizeof text, "%s: %s blocks requantized to w%d, relative error %.5f",
@@ -402,6 +415,7 @@ class Quantizer {
   std::vector<int> head_rows_;      // by float value: heads, if its features are laid out by head
   std::vector<int> head_columns_;   // the same, for values read as K
   int width_ = 0;
+  double ternary_loss_ = 0;  // relative error of the worst matrix
   std::string problems_;
 };
 
@@ -411,8 +425,9 @@ Result<WeightQuantization> parse_quantization(std::string_view text) {
   if (text == "auto" || text.empty()) return WeightQuantization::Auto;
   if (text == "w8") return WeightQuantization::W8;
   if (text == "w4") return WeightQuantization::W4;
+  if (text == "ternary") return WeightQuantization::Ternary;
   return Error{ErrorCode::InvalidArgument,
-               "unknown quantization '" + std::string(text) + "'; expected auto, w8 or w4", "-q"};
+               "unknown quantization '" + std::string(text) + "'; expected auto, w8, w4 or ternary", "-q"};
 }
 
 Result<QuantizedGraph> quantize_graph(const Graph& graph, const Target& target,

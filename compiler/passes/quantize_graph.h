@@ -10,10 +10,11 @@
 
 namespace pianola {
 
-// How weights are quantized. Auto keeps Q4_0 tensors at 4 bits and takes 8 bits for all others.
-enum class WeightQuantization { Auto, W8, W4 };
+// How weights are quantized. Auto keeps Q4_0 tensors at 4 bits and takes 8 bits for all others. Ternary: -1, 0 or 1
+// times a scale, for models that were trained so; scales are per group of w4, and the output head has 8 bits.
+enum class WeightQuantization { Auto, W8, W4, Ternary };
 
-// "auto", "w8", "w4"; anything else is an error that lists them.
+// "auto", "w8", "w4", "ternary"; anything else is an error that lists them.
 Result<WeightQuantization> parse_quantization(std::string_view text);
 
 struct QuantizeOptions {

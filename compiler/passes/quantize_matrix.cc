@@ -35,7 +35,7 @@ std::vector<int> lay_out_heads(int heads, int head_size, int head_width) {
 namespace {
 
 bool has_symmetric_blocks(DType dtype, int bits) {
-  return (dtype == DType::Q8_0 && bits == 8) || dtype == DType::Q4_0;
+  return (dtype == DType::Q8_0 && bits == 8) || (dtype == DType::Q4_0 && bits >= 4);
 }
 
 // fp16 scale of a window: nearest, but never smaller than exact where fp16 is subnormal, so that
@@ -59,7 +59,25 @@ int quantize_value(float value, float scale, int low, int high) {
   return static_cast<int>(std::clamp(code, static_cast<double>(low), static_cast<double>(high)));
 }
 
+// Of weights that are -s, 0 and s: s. Of others what is nearly best for normally distributed ones: the mean of those
+// that are farther from zero than 0.7 times the mean.
+double ternary_scale(std::span<const float> values) {
+  double all = 0;
+  for (float value : values) all += std::abs(static_cast<double>(value));
+  const double threshold = 0.7 * all / static_cast<double>(values.size());
+  double sum = 0;
+  int count = 0;
+  for (float value : values) {
+    const double size = std::abs(static_cast<double>(value));
+    if (size <= threshold) continue;
+    sum += size;
+    ++count;
+  }
+  return count == 0 ? all : sum / count;  // all: zero, or NaN
+}
+
 double exact_scale(std::span<const float> values, int bits) {
+  if (bits == 2) return ternary_scale(values);
   float extreme = 0;
   for (float value : values) {
     if (std::isnan(value)) return value;
@@ -83,7 +101,8 @@ void pass_row(const Tensor& tensor, int source, const MatrixLayout& layout, int 
 
 void quantize_row(std::span<const float> values, const MatrixQuantization& how, int8_t* codes,
                   uint16_t* scales, double& error, double& power) {
-  const int low = how.bits == 8 ? -127 : -8, high = how.bits == 8 ? 127 : 7;
+  const int low = how.bits == 8 ? -127 : how.bits == 4 ? -8 : -1;
+  const int high = (1 << (how.bits - 1)) - 1;
   const size_t columns = values.size(), window = static_cast<size_t>(how.window);
   const double row_scale = how.per_channel ? exact_scale(values, how.bits) : 0;
   for (size_t begin = 0; begin < columns; begin += window) {

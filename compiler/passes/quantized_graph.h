@@ -28,7 +28,8 @@ struct Numerics {
 struct QuantizedMatrix {
   std::string name;
   int rows = 0, cols = 0;
-  int bits = 8;                    // 8: codes -127..127 (or -128 from Q8_0); 4: codes -8..7
+  // 8: codes -127..127 (or -128 from Q8_0); 4: codes -8..7; 2: codes -1..1
+  int bits = 8;
   int window = 0;                  // columns per scale; the last window may be shorter
   std::vector<int8_t> codes;       // [rows][cols]
   std::vector<uint16_t> scales;    // [rows][windows], fp16 bits

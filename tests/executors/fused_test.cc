@@ -14,7 +14,9 @@ struct Case {
   WeightQuantization weights;
 };
 void PrintTo(const Case& c, std::ostream* out) {
-  *out << c.target << (c.weights == WeightQuantization::W4 ? "_w4" : "_w8");
+  *out << c.target << (c.weights == WeightQuantization::W4        ? "_w4"
+                       : c.weights == WeightQuantization::Ternary ? "_ternary"
+                                                                  : "_w8");
 }
 
 size_t products_of(Emulator& emulator, const Roll& roll, EntryKind kind) {
@@ -64,6 +66,8 @@ TEST_P(FusedTest, GivesTheBitsOfTheUnfusedProgram) {
 INSTANTIATE_TEST_SUITE_P(All, FusedTest,
                          testing::Values(Case{"sim16", WeightQuantization::W8},
                                          Case{"sim16", WeightQuantization::W4},
+                                         Case{"sim16", WeightQuantization::Ternary},
+                                         Case{"sim32", WeightQuantization::Ternary},
                                          Case{"sim32", WeightQuantization::W8},
                                          Case{"sim32", WeightQuantization::W4},
                                          Case{"duo16", WeightQuantization::W8},

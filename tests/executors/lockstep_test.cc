@@ -21,8 +21,10 @@ void expect_lockstep(const Roll& roll, std::span<const int> prompt, int tokens) 
   EXPECT_TRUE(cycles_as_predicted(engine, roll));
 }
 
-Roll random_roll(const LlamaShape& shape, const std::string& target, int context) {
+Roll random_roll(const LlamaShape& shape, const std::string& target, int context,
+                 WeightQuantization weights = WeightQuantization::Auto) {
   CompileOptions options;
+  options.weights = weights;
   options.context = context;
   return compile_verified(random_model(shape).graph, target, options);
 }
@@ -59,6 +61,18 @@ TEST_P(ManyLayersLockstep, Agree) {
   expect_lockstep(roll, random_ids(7, static_cast<int>(shape.vocab), 3), 2);
 }
 
+// Weights of four and of two bits, in both widths of machine.
+class NarrowWeightsLockstep : public testing::TestWithParam<const char*> {};
+
+TEST_P(NarrowWeightsLockstep, Agree) {
+  const LlamaShape shape{.hidden = 96, .layers = 2, .heads = 6, .kv_heads = 2, .head_dim = 16,
+                         .ffn = 160, .vocab = 320, .ternary = true, .seed = 7};
+  for (const WeightQuantization weights : {WeightQuantization::W4, WeightQuantization::Ternary}) {
+    expect_lockstep(random_roll(shape, GetParam(), 64, weights), random_ids(9, 320, 3), 2);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Targets, NarrowWeightsLockstep, testing::Values("sim16", "sim32"), name_of);
 INSTANTIATE_TEST_SUITE_P(Targets, NurseryLockstep,
                          testing::Values("sim16", "sim32", "duo16", "tsp32"), name_of);
 INSTANTIATE_TEST_SUITE_P(Targets, SmolLayersLockstep, testing::Values("sim16", "sim32", "tsp32"),

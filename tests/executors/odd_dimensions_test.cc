@@ -22,7 +22,9 @@ void PrintTo(const Case& c, std::ostream* out) {
   *out << c.target << "_hidden" << c.shape.hidden << "_heads" << c.shape.heads << "of"
        << c.shape.head_dim << "_kv" << c.shape.kv_heads << "_ffn" << c.shape.ffn << "_vocab"
        << c.shape.vocab << (c.shape.tied ? "_tied" : "_untied")
-       << (c.weights == WeightQuantization::W4 ? "_w4" : "");
+       << (c.weights == WeightQuantization::W4        ? "_w4"
+           : c.weights == WeightQuantization::Ternary ? "_ternary"
+                                                      : "");
 }
 
 class OddDimensionsTest : public testing::TestWithParam<Case> {};
@@ -96,6 +98,13 @@ std::vector<Case> cases() {
     out.push_back({target,
                    {.hidden = 96, .layers = 20, .heads = 6, .kv_heads = 2, .head_dim = 16,
                     .ffn = 160, .vocab = 320, .seed = 31}});
+  }
+  // Ternary models lose nothing but what activations lose; the matrix units of tsp32 load more than a tile at once.
+  for (const char* target : {"sim16", "sim32", "duo16"}) {
+    for (LlamaShape shape : {shapes[1], shapes[5]}) {
+      shape.ternary = true;
+      out.push_back({target, shape, WeightQuantization::Ternary});
+    }
   }
   return out;
 }

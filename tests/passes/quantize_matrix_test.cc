@@ -180,10 +180,40 @@ TEST(QuantizeMatrix, SharesOneScalePerChannel) {
   EXPECT_EQ(m.codes[0], 32);
 }
 
+TEST(QuantizeMatrix, KeepsTernaryWeights) {
+  std::vector<float> values(64, 0.0f);
+  for (size_t i = 0; i < 64; i += 3) values[i] = i % 2 == 0 ? 0.375f : -0.375f;
+  values[40] = 0;
+  const OwnedTensor source = float_tensor(1, values);
+  double loss = 1;
+  const QuantizedMatrix m = quantize_matrix(source.tensor, plain_layout(source.tensor, 16),
+                                            {.bits = 2, .window = 32}, &loss);
+  EXPECT_EQ(loss, 0);
+  for (int w = 0; w < 2; ++w) EXPECT_EQ(f16_to_f32(m.scales[w]), 0.375f);
+  for (int i = 0; i < 64; ++i) EXPECT_EQ(m.codes[i], values[i] > 0 ? 1 : values[i] < 0 ? -1 : 0);
+}
+
+// Of 32 weights three count: the mean of all is 0.25, of which 0.7 is 0.175.
+TEST(QuantizeMatrix, RoundsToTernaryWeights) {
+  std::vector<float> values(32, 0.0f);
+  values[0] = 3;
+  values[1] = -2;
+  values[2] = 2.5f;
+  values[3] = 0.125f;
+  values[4] = -0.125f;
+  values[5] = 0.25f;  // farther than the threshold
+  const OwnedTensor source = float_tensor(1, values);
+  const QuantizedMatrix m = quantize_matrix(source.tensor, plain_layout(source.tensor, 32),
+                                            {.bits = 2, .window = 32}, nullptr);
+  EXPECT_NEAR(f16_to_f32(m.scales[0]), (3 + 2 + 2.5 + 0.25) / 4, 1e-3);
+  const std::vector<int> expected = {1, -1, 1, 0, 0, 0};
+  for (size_t i = 0; i < 32; ++i) EXPECT_EQ(m.codes[i], i < 6 ? expected[i] : 0) << i;
+}
+
 TEST(QuantizeMatrix, MarksWeightsWithoutScales) {
   const float infinity = std::numeric_limits<float>::infinity();
   for (const float bad : {infinity, -infinity, std::nanf(""), 1e8f}) {
-    for (const int bits : {8, 4}) {
+    for (const int bits : {8, 4, 2}) {
       EXPECT_EQ(scale_of({1, bad, 2}, bits) & 0x7c00, 0x7c00) << bad;
     }
   }

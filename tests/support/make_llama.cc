@@ -41,6 +41,15 @@ Bytes random_weights(Random& random, std::size_t count, float offset, float scal
   return bytes;
 }
 
+Bytes ternary_weights(Random& random, std::size_t count, float size) {
+  Bytes bytes;
+  for (std::size_t i = 0; i < count; ++i) {
+    const float value = random.next();
+    append_number(bytes, std::abs(value) < 0.3f ? 0.0f : std::copysign(size, value));
+  }
+  return bytes;
+}
+
 // Half order to interleaved order: row i of half s of a head goes to row 2i + s.
 Bytes interleave_rows(const Bytes& bytes, std::size_t rows, std::size_t head_dim) {
   const std::size_t row_bytes = bytes.size() / rows;
@@ -144,10 +153,13 @@ std::vector<NamedTensor> make_llama_tensors(const LlamaShape& shape) {
   const auto matrix = [&](const std::string& name, std::size_t rows, std::size_t cols,
                           float gain = 1.7f) {
     const float scale = gain / std::sqrt(static_cast<float>(cols));
+    const bool ternary = shape.ternary && name.starts_with("model.layers.");
+    CHECK(!ternary || shape.dtype == "F32");
     tensors.push_back({name + ".weight",
                        shape.dtype,
                        {rows, cols},
-                       random_weights(random, rows * cols, 0, scale, shape.dtype)});
+                       ternary ? ternary_weights(random, rows * cols, 0.7f * scale)
+                               : random_weights(random, rows * cols, 0, scale, shape.dtype)});
   };
   const auto vector = [&](const std::string& name) {
     tensors.push_back({name + ".weight",

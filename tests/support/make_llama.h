@@ -32,6 +32,7 @@ struct LlamaShape {
   bool tied = true;
   std::size_t distinct_tokens = 0;  // later rows of the head repeat these; 0: none do. Untied only
   std::string dtype = "F32";  // or "BF16", of all tensors
+  bool ternary = false;       // all weights of a layer's matrix are -s, 0 or s
   std::uint64_t seed = 1;
 };
 
