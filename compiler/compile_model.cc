@@ -24,6 +24,7 @@ struct InstructionLimit {
 };
 constexpr InstructionLimit kInstructionLimits[] = {{0, 4},   {0, 8},   {200, 8}, {160, 8},
                                                    {130, 8}, {100, 8}, {75, 8},  {50, 8}};
+constexpr std::array kPrefillTokens = {24, 16, 12, 10, 8, 6, 5, 4, 3, 2};  // where the most do not fit
 constexpr int kReturnedBytes = 1 << 18;  // blocks of this size go back to the system when they are freed
 constexpr std::array kMemoryPermilles = {1000, 998, 996, 992, 984, 968, 936};
 
@@ -45,7 +46,7 @@ std::vector<EntryShape> entry_shapes(const QuantizedGraph& graph, const Target& 
   if (target.weights == Residence::Mem || target.kv == KvResidence::Mem) {
     shapes.push_back({EntryKind::Load, 1, graph.model.context, EntryOutput::None});
   }
-  const int most = max_tokens(graph, target);
+  const int most = max_tokens(target);
   for (int context : context_buckets(graph.model.context, target.lanes)) {
     shapes.push_back({EntryKind::Decode, 1, context, options.output});
     if (options.verify > 1 && options.verify <= most && options.verify <= context) {
@@ -171,18 +172,20 @@ Result<Built> build_entry(const QuantizedGraph& graph, const Target& target,
   return built;
 }
 
-// As many tokens at once as memory has room for; nobody asked for a number. Nothing: as many as `verify`, whose
+// As many tokens at once as there is room for; nobody asked for a number. Nothing: as many as `verify`, whose
 // entry does the same.
 std::optional<Result<Built>> build_prefill(const QuantizedGraph& graph, const Target& target,
                                            EntryShape shape, const DataTape& tape, int verify) {
-  while (shape.tokens != verify) {
-    Result<Built> built = build_entry(graph, target, shape, tape);
-    if (built.ok() || built.error().code != ErrorCode::OutOfRange || shape.tokens / 2 < 2) {
-      return built;
-    }
-    shape.tokens /= 2;
+  if (shape.tokens == verify) return std::nullopt;
+  Result<Built> built = build_entry(graph, target, shape, tape);
+  for (const int tokens : kPrefillTokens) {
+    if (built.ok() || built.error().code != ErrorCode::OutOfRange) break;
+    if (tokens >= shape.tokens) continue;
+    if (tokens == verify) return std::nullopt;
+    shape.tokens = tokens;
+    built = build_entry(graph, target, shape, tape);
   }
-  return std::nullopt;
+  return built;
 }
 
 // A prefill entry that does what the verify entry before it does.

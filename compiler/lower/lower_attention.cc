@@ -96,6 +96,17 @@ Place Lowering::head_codes_place(int head, Place place) const {
   return {home, place.bank, place.slice};
 }
 
+// As many tokens as the accumulators hold with all query heads of a KV head; all chunks but the last are equal.
+std::vector<Lowering::TokenChunk> Lowering::attention_chunks() const {
+  const int most = attention_tokens(graph_, target_);
+  const int chunks = (tokens_ + most - 1) / most, size = (tokens_ + chunks - 1) / chunks;
+  std::vector<TokenChunk> list;
+  for (int first = 0; first < tokens_; first += size) {
+    list.push_back({first, std::min(size, tokens_ - first)});
+  }
+  return list;
+}
+
 Lowering::Query Lowering::declare_query(const Heads& h) {
   const int heads = h.op->heads;
   Query query;
@@ -151,8 +162,6 @@ void Lowering::quantize_queries(const Heads& h, ArrayId queries, const Query& qu
   VxmOperation codes;
   codes.name = h.name + ".query_codes";
   codes.chain = chain;
-  codes.nest.count = {tokens_, h.group, h.vectors};
-  codes.x = from(queries, kv * per_kv, {1, h.vectors * tokens_, tokens_});
   VxmOperation scale;
   scale.name = h.name + ".query_scales";
   scale.chain = chain;
@@ -167,15 +176,19 @@ void Lowering::quantize_queries(const Heads& h, ArrayId queries, const Query& qu
     scale.pass.root = VxmRoot::Scale;
     scale.pass.combine = VxmCombine::Replace;
   } else {
-    codes.y = from(query.inverse, heads_first, {1, tokens_, 0});
     codes.pass.mul1 = VxmOperand::Y;
     scale.x = from(query.maxima, heads_first, {1, 0, 0});
     scale.pass.mul1 = VxmOperand::K1;
   }
   codes.pass.out_format = VxmOutFormat::I8;
-  codes.writes = {to(query.codes[kv], kv * per_kv,
-                     {1, tokens_, h.group * tokens_})};
-  emit(codes);
+  for (const TokenChunk& chunk : attention_chunks()) {
+    codes.nest.count = {chunk.count, h.group, h.vectors};
+    codes.x = from(queries, kv * per_kv + chunk.first, {1, h.vectors * tokens_, tokens_});
+    if (h.vectors > 1) codes.y = from(query.inverse, heads_first + chunk.first, {1, tokens_, 0});
+    codes.writes = {to(query.codes[kv], kv * per_kv + chunk.first * h.group * h.vectors,
+                       {1, chunk.count, h.group * chunk.count})};
+    emit(codes);
+  }
   scale.pass.k1 = score;
   scale.pass.out_format = VxmOutFormat::F32;
   scale.writes = {to(query.scales[operand_side(kv)], heads_first, {1, 0, 0})};
@@ -183,13 +196,14 @@ void Lowering::quantize_queries(const Heads& h, ArrayId queries, const Query& qu
 }
 
 Lowering::Softmax Lowering::lower_scores(const Heads& h, const Cache& cache, const Query& query,
-                                         int head) {
-  const int rows = h.group * tokens_;  // (query head of the group, token)
+                                         int head, const TokenChunk& chunk) {
+  const int rows = h.group * chunk.count;  // (query head of the group, token)
   const int positions = cache_stays_ ? graph_.model.context : shape_.context;
   const int per_word = std::min(4, target_.mxm_load_streams);  // rows
   const int side = side_of_head(head);
   const std::string name = h.name + "[" + std::to_string(head) + "]";
   Softmax softmax;
+  softmax.chunk = chunk;
   softmax.scores = add_array(name + ".scores", head_place(head, {0, 0}), 4, rows * h.blocks);
   softmax.maximum = add_array(name + ".maximum", head_place(head, {3, 1}), 4, rows);
   const AccumulatorGroup group = new_group(rows);
@@ -202,11 +216,13 @@ Lowering::Softmax Lowering::lower_scores(const Heads& h, const Cache& cache, con
   op.orientation = MxmLoadOrientation::Output;
   op.source = TileSource::Array;
   op.rows = cache_rows(cache.keys, 0, positions / per_word, lanes_ / per_word);
-  op.activation = to(query.codes[head], head * rows * h.vectors, {1, rows, 0});
+  op.activation = to(query.codes[head],
+                     (head * tokens_ + chunk.first) * h.group * h.vectors, {1, rows, 0});
   // The threshold of the causal mask moves with the token: one consumer per query head, or one
   // for all where there is one token.
-  const int per_consumer = tokens_ == 1 ? rows : tokens_;
+  const int per_consumer = tokens_ == 1 ? rows : chunk.count;
   for (int first = 0; first < rows; first += per_consumer) {
+    const int query_head = head * h.group + first / chunk.count;
     VxmOperation score;
     score.name = name + ".scores";
     score.chain = chain_of(side);
@@ -214,12 +230,12 @@ Lowering::Softmax Lowering::lower_scores(const Heads& h, const Cache& cache, con
     score.x.source = OperandSource::Mxm;
     score.x.format = VxmFormat::I32;
     score.y = from(cache.key_scales, 0, {0, 1, 0});
-    score.z = from(query.scales[operand_side(head)], head * rows + first, {1, 0, 0});
+    score.z = from(query.scales[operand_side(head)], query_head * tokens_ + chunk.first, {1, 0, 0});
     score.pass.mul1 = VxmOperand::Y;
     score.pass.mul2 = VxmOperand::Z;
     score.pass.select = VxmSelect::Lt;
     score.pass.select_reg = kPositionRegister;
-    score.pass.select_imm = 1;
+    score.pass.select_imm = 1 + chunk.first;
     score.pass.select_s1 = tokens_ == 1 ? 0 : 1;
     score.pass.select_s2 = -lanes_;
     score.pass.k2 = static_cast<uint32_t>(constant(-1e30f));
@@ -252,7 +268,7 @@ Lowering::Softmax Lowering::lower_scores(const Heads& h, const Cache& cache, con
 
 // exp2(score - maximum), times the scale of the value.
 void Lowering::lower_weights(const Heads& h, const Cache& cache, Softmax& softmax, int head) {
-  const int rows = h.group * tokens_, side = side_of_head(head), chain = chain_of(side);
+  const int rows = h.group * softmax.chunk.count, side = side_of_head(head), chain = chain_of(side);
   const std::string name = h.name + "[" + std::to_string(head) + "]";
   softmax.weights = add_array(name + ".weights", head_place(head, {1, 0}), 4, rows * h.blocks);
   const ArrayId sum = add_array(name + ".sum", head_place(head, {3, 1}), 4, rows);
@@ -305,7 +321,7 @@ void Lowering::lower_weights(const Heads& h, const Cache& cache, Softmax& softma
 }
 
 void Lowering::lower_weight_codes(const Heads& h, Softmax& softmax, int head) {
-  const int rows = h.group * tokens_, chain = chain_of(side_of_head(head));
+  const int rows = h.group * softmax.chunk.count, chain = chain_of(side_of_head(head));
   const std::string name = h.name + "[" + std::to_string(head) + "]";
   softmax.codes = add_array(name + ".weight_codes", head_codes_place(head, {0, 1, 2}), 1,
                             rows * h.blocks);
@@ -330,7 +346,7 @@ void Lowering::lower_weight_codes(const Heads& h, Softmax& softmax, int head) {
 }
 
 void Lowering::lower_weighted_sum(const Heads& h, const Cache& cache, Softmax& softmax, int head) {
-  const int rows = h.group * tokens_, side = side_of_head(head), chain = chain_of(side);
+  const int rows = h.group * softmax.chunk.count, side = side_of_head(head), chain = chain_of(side);
   const int positions = cache_stays_ ? graph_.model.context : shape_.context;
   const int per_word = std::min(4, target_.mxm_load_streams);  // rows
   const std::string name = h.name + "[" + std::to_string(head) + "]";
@@ -361,17 +377,19 @@ void Lowering::lower_weighted_sum(const Heads& h, const Cache& cache, Softmax& s
 }
 
 void Lowering::lower_attention_out(const Heads& h, const Softmax& softmax, int head, ArrayId out) {
-  const int rows = h.group * tokens_, chain = chain_of(side_of_head(head));
+  const int rows = h.group * softmax.chunk.count, chain = chain_of(side_of_head(head));
   VxmOperation normalize;
   normalize.name = h.name + "[" + std::to_string(head) + "].out";
   normalize.chain = chain;
-  normalize.nest.count = {tokens_, h.group, h.vectors};
-  normalize.x = from(softmax.sums, 0, {1, tokens_, rows});
-  normalize.y = from(softmax.reciprocal, 0, {1, tokens_, 0});
+  const TokenChunk& chunk = softmax.chunk;
+  normalize.nest.count = {chunk.count, h.group, h.vectors};
+  normalize.x = from(softmax.sums, 0, {1, chunk.count, rows});
+  normalize.y = from(softmax.reciprocal, 0, {1, chunk.count, 0});
   normalize.pass.mul1 = VxmOperand::Y;
   normalize.pass.out_format = VxmOutFormat::F32;
   normalize.writes = {
-      to(out, head * h.group * h.vectors * tokens_, {1, h.vectors * tokens_, tokens_})};
+      to(out, head * h.group * h.vectors * tokens_ + chunk.first,
+         {1, h.vectors * tokens_, tokens_})};
   emit(normalize);
 }
 
@@ -404,24 +422,31 @@ void Lowering::lower(const QNode& node, const QAttention& op) {
   values_[node.output] = out;
   // One token: all heads go through each step together, so that no unit waits for one head's chain. Many
   // tokens fill the units by themselves, and two heads' scores are as much as memory should hold.
-  const int ahead = tokens_ == 1 ? op.kv_heads : 1;
-  std::vector<Softmax> softmax(op.kv_heads);
-  const auto for_heads = [&](int first, auto&& step) {
-    for (int head = std::max(0, first); head < std::min(first + ahead, op.kv_heads); ++head) {
-      step(head);
-    }
+  struct Work {
+    int head;
+    Softmax softmax;
   };
-  for (int first = 0; first < op.kv_heads + 2 * ahead; first += ahead) {
-    for_heads(first, [&](int head) {
-      softmax[head] = lower_scores(h, caches[head], query, head);
+  std::vector<Work> works;
+  for (int head = 0; head < op.kv_heads; ++head) {
+    for (const TokenChunk& chunk : attention_chunks()) works.push_back({head, {.chunk = chunk}});
+  }
+  const int count = static_cast<int>(works.size()), ahead = tokens_ == 1 ? count : 1;
+  const auto for_works = [&](int first, auto&& step) {
+    for (int i = std::max(0, first); i < std::min(first + ahead, count); ++i) step(works[i]);
+  };
+  for (int first = 0; first < count + 2 * ahead; first += ahead) {
+    for_works(first, [&](Work& work) {
+      work.softmax = lower_scores(h, caches[work.head], query, work.head, work.softmax.chunk);
     });
-    for_heads(first - ahead, [&](int head) { lower_weights(h, caches[head], softmax[head], head); });
-    for_heads(first - ahead, [&](int head) { lower_weight_codes(h, softmax[head], head); });
-    for_heads(first - 2 * ahead, [&](int head) {
-      lower_weighted_sum(h, caches[head], softmax[head], head);
+    for_works(first - ahead, [&](Work& work) {
+      lower_weights(h, caches[work.head], work.softmax, work.head);
     });
-    for_heads(first - 2 * ahead, [&](int head) {
-      lower_attention_out(h, softmax[head], head, out);
+    for_works(first - ahead, [&](Work& work) { lower_weight_codes(h, work.softmax, work.head); });
+    for_works(first - 2 * ahead, [&](Work& work) {
+      lower_weighted_sum(h, caches[work.head], work.softmax, work.head);
+    });
+    for_works(first - 2 * ahead, [&](Work& work) {
+      lower_attention_out(h, work.softmax, work.head, out);
     });
   }
 }

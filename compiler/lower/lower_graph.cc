@@ -11,6 +11,8 @@
 namespace pianola {
 namespace {
 
+constexpr int kMostTokens = 32;
+
 VxmInstruction output(VxmOutFormat format, VxmOutSource source = VxmOutSource::V) {
   VxmInstruction pass;
   pass.out_format = format;
@@ -23,10 +25,13 @@ float reciprocal_of(int n) { return static_cast<float>(1.0 / n); }
 
 }  // namespace
 
-int max_tokens(const QuantizedGraph& graph, const Target& target) {
+int max_tokens(const Target& target) {
+  return std::min({kMostTokens, target.lanes, target.mxm_accumulators, target.vxm_accumulators / 2});
+}
+
+int attention_tokens(const QuantizedGraph& graph, const Target& target) {
   const int group = graph.model.heads / graph.model.kv_heads;
-  const int accumulators = std::min(target.mxm_accumulators, target.vxm_accumulators / 2);
-  return std::min({16, target.lanes, accumulators / group});
+  return std::min(target.mxm_accumulators, target.vxm_accumulators / 2) / group;
 }
 
 LoweredEntry lower_entry(const QuantizedGraph& graph, const Target& target,
@@ -65,7 +70,7 @@ Status check_fits(const QuantizedGraph& graph, const Target& target) {
                   ", but all matrix units are on one side; more than 4 need both");
   }
   if (target.sxm_positions.empty()) return refuse("no SXM; rotary embeddings need one");
-  if (max_tokens(graph, target) < 1) {
+  if (attention_tokens(graph, target) < 1) {
     return refuse("too few accumulators for " +
                   std::to_string(graph.model.heads / graph.model.kv_heads) +
                   " query heads per KV head");

@@ -36,8 +36,10 @@ struct DataTape {
   uint64_t weights_vectors = 0;
 };
 
-// Tokens that one entry can take at most on this target.
-int max_tokens(const QuantizedGraph& graph, const Target& target);
+// Tokens that one entry can take at most on this target: products hold a sum of each.
+int max_tokens(const Target& target);
+// Those whose attention can be computed together: it holds a sum for every query head of a KV head, too.
+int attention_tokens(const QuantizedGraph& graph, const Target& target);
 // Size of the KV region in vectors; 0 where the cache lives in MEM.
 uint64_t kv_region_vectors(const QuantizedGraph& graph, const Target& target);
 

@@ -189,18 +189,26 @@ class Lowering {
               const std::string& name);
   void rotate_wide(const Heads& h, ArrayId x, ArrayId out, int first, int count, int chain,
                    const std::string& name);
+  // Tokens whose attention is computed together.
+  struct TokenChunk {
+    int first = 0, count = 0;
+  };
+  std::vector<TokenChunk> attention_chunks() const;
   struct Query {
-    std::vector<ArrayId> codes;   // by kv head: [kv head][vector][query head of the group][token]
+    // By kv head: [kv head][chunk][vector][query head of the group][token of the chunk].
+    std::vector<ArrayId> codes;
     std::vector<ArrayId> scales;  // by side that holds operands, [query head][token]
     ArrayId maxima = -1, inverse = -1;  // of heads of several vectors: [query head][token]
   };
   Query declare_query(const Heads& h);
   void quantize_queries(const Heads& h, ArrayId queries, const Query& query, int kv, int chain);
   struct Softmax {
+    TokenChunk chunk;
     ArrayId scores = -1, maximum = -1, weights = -1, codes = -1, scales = -1, reciprocal = -1,
             sums = -1;
   };
-  Softmax lower_scores(const Heads& h, const Cache& cache, const Query& query, int head);
+  Softmax lower_scores(const Heads& h, const Cache& cache, const Query& query, int head,
+                       const TokenChunk& chunk);
   void lower_weights(const Heads& h, const Cache& cache, Softmax& softmax, int head);
   void lower_weight_codes(const Heads& h, Softmax& softmax, int head);
   void lower_weighted_sum(const Heads& h, const Cache& cache, Softmax& softmax, int head);
