@@ -16,9 +16,11 @@ namespace pianola {
 
 struct Program;
 struct Product;
+struct MacRun;
 struct VxmBatch;
 void vxm_avx512(Program& program, const VxmBatch& batch, const uint32_t* registers,
                 int vxm_accumulators);
+void mac_avx512(Program& program, const MacRun& run, int mxm_accumulators);
 void products_avx512(Program& program, std::span<const Product> products, int vxm_accumulators);
 
 }  // namespace pianola

@@ -286,7 +286,7 @@ Status Emulator::run_operations(Program& program, const LaunchRequest& request) 
       }
       case OperationKind::Sxm: move_lanes(program.sxm_steps[operation.first], lanes); break;
       case OperationKind::ProductInput:
-        gather_input(program, program.product_inputs[operation.first]);
+        gather_input(program, program.product_inputs[operation.first], *kernels_);
         break;
       case OperationKind::Product:
         kernels_->products(program,

@@ -9,17 +9,23 @@ const uint8_t* bytes_at(Place place) { return reinterpret_cast<const uint8_t*>(p
 
 }  // namespace
 
-void gather_input(Program& program, ProductInput& input) {
+void gather_input(Program& program, ProductInput& input, const Kernels& kernels) {
   const size_t lanes = static_cast<size_t>(program.lanes);
   const Place* places = program.product_places.data() + input.first_place;
   const uint16_t* counts = program.product_counts.data() + input.first_count;
   int8_t* codes = input.codes;
+  input.by_column = kernels.fewest_by_column != nullptr &&
+                    input.columns >= kernels.fewest_by_column(program.lanes);
   for (uint32_t w = 0; w < input.windows; ++w) {
     int32_t* corrections = input.corrections + size_t{w} * input.columns;
     std::memset(corrections, 0, input.columns * sizeof(int32_t));
     for (uint32_t tile = 0; tile < counts[w]; ++tile) {
       for (uint32_t column = 0; column < input.columns; ++column) {
         const uint8_t* from = bytes_at(*places++);
+        if (input.by_column) {
+          std::memcpy(codes + column * lanes, from, lanes);
+          continue;
+        }
         int8_t* to = codes + size_t{column} * 4;
         for (size_t i = 0; i < lanes; i += 4) std::memcpy(to + i * input.columns, from + i, 4);
         int32_t sum = 0;

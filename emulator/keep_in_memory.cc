@@ -52,10 +52,11 @@ class Keeper {
 
   template <typename Visit>
   void visit_uses(uint32_t number, Visit visit) {
+    uint64_t seen = LatePlaces::kNothingSeen;
     visit_places(
         p_, p_.operations[number],
         [&](Place& place) {
-          p_.late_places.visit(place, [&](Place one) {
+          p_.late_places.visit(place, seen, [&](Place one) {
             if (is_vector(one)) visit(number_of(one));
           });
         },

@@ -18,7 +18,7 @@ namespace {
 
 }  // namespace
 
-const Kernels kAvx2Kernels{"avx2", vxm, mac, false, products_avx2};
+const Kernels kAvx2Kernels{"avx2", vxm, mac, false, products_avx2, nullptr};
 
 }  // namespace pianola
 #endif

@@ -132,7 +132,9 @@ struct Block {
   }
 }
 
-[[PIANOLA_AVX512]] void mac(Program& program, const MacRun& run, int accumulators) {
+}  // namespace
+
+[[PIANOLA_AVX512]] void mac_avx512(Program& program, const MacRun& run, int accumulators) {
   const int lanes = program.lanes;
   if (lanes % 16 != 0 || lanes > 512) {
     if (run.whole_rows) unpack_tile(program, run);
@@ -146,9 +148,7 @@ struct Block {
   for (int o = 0; o < lanes; o += 16) multiply_strip(run, rows, steps, lanes, o, file);
 }
 
-}  // namespace
-
-const Kernels kAvx512Kernels{"avx512", vxm_avx512, mac, true, products_avx512};
+const Kernels kAvx512Kernels{"avx512", vxm_avx512, mac_avx512, true, products_avx512, nullptr};
 
 }  // namespace pianola
 #endif

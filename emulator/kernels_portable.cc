@@ -1,3 +1,7 @@
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 #include "emulator/copy_vector.h"
 #include "emulator/kernels.h"
 #include "emulator/mac_kernel.h"
@@ -18,6 +22,15 @@ void mac(Program& program, const MacRun& run, int accumulators) {
 void products(Program& program, std::span<const Product> products, int accumulators) {
   for (const Product& product : products) product_kernel::run(program, product, accumulators);
 }
+
+#if defined(__x86_64__)
+// g++ 12 knows the name in __builtin_cpu_supports, clang 14 does not.
+bool has_amx() {
+  constexpr uint32_t kAmxTile = 1u << 24, kAmxInt8 = 1u << 25;  // of EDX
+  uint32_t a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (d & kAmxTile) != 0 && (d & kAmxInt8) != 0;
+}
+#endif
 
 int8_t weight_of(uint8_t byte, MxmLoadFormat format, int index) {
   switch (format) {
@@ -68,10 +81,10 @@ void unpack_tile(Program& program, const MacRun& run) {
   }
 }
 
-const Kernels kPortableKernels{"portable", vxm, mac, false, products};
+const Kernels kPortableKernels{"portable", vxm, mac, false, products, nullptr};
 
 const Kernels* const* host_kernels(int& count) {
-  static const Kernels* list[3];
+  static const Kernels* list[4];
   static const int found = [] {
     int n = 0;
     list[n++] = &kPortableKernels;
@@ -83,6 +96,7 @@ const Kernels* const* host_kernels(int& count) {
         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
         __builtin_cpu_supports("avx512vnni")) {
       list[n++] = &kAvx512Kernels;
+      if (has_amx() && permit_amx()) list[n++] = &kAmxKernels;
     }
 #endif
     return n;

@@ -4,8 +4,27 @@
 
 namespace pianola {
 
-Place LatePlaces::add(const Late& late) {
-  lates_.push_back(late);
+// Where these rows follow each other, in one of the latest lists or in a new one.
+uint32_t LatePlaces::find_rows(std::span<const Place> written) {
+  constexpr size_t kRemembered = 8;
+  for (size_t i = lists_.size(); i > 0 && i + kRemembered > lists_.size(); --i) {
+    const auto begin = rows_.begin() + lists_[i - 1];
+    const auto end = i < lists_.size() ? rows_.begin() + lists_[i] : rows_.end();
+    const auto at = std::find(begin, end, written[0]);
+    if (static_cast<size_t>(end - at) >= written.size() &&
+        std::equal(written.begin(), written.end(), at)) {
+      return static_cast<uint32_t>(at - rows_.begin());
+    }
+  }
+  lists_.push_back(static_cast<uint32_t>(rows_.size()));
+  rows_.insert(rows_.end(), written.begin(), written.end());
+  return lists_.back();
+}
+
+Place LatePlaces::add(Place before, uint32_t reg, uint32_t value, std::span<const Place> written) {
+  const auto count = static_cast<uint32_t>(written.size());
+  longest_ = std::max(longest_, count);
+  lates_.push_back({before, reg, value, find_rows(written), count});
   return kLateBit | (lates_.size() - 1);
 }
 
@@ -30,8 +49,9 @@ void LatePlaces::prepare() {
 void LatePlaces::evaluate(uint32_t number) {
   const Late& late = lates_[number];
   Place place = late.before;
-  if (registers_[late.reg] == late.value) {
-    place = late.written;
+  const uint32_t row = late.value - registers_[late.reg];
+  if (row < late.count) {
+    place = rows_[late.first + row];
   } else if (is_late(place)) {
     place = now_[place & ~kLateBit];
   }
@@ -54,9 +74,11 @@ void LatePlaces::bind(std::span<const uint32_t, kLaunchRegisters> registers) {
   for (uint32_t reg = 0; reg < kLaunchRegisters; ++reg) {
     if (before[reg] == registers_[reg]) continue;
     for (const uint32_t value : {before[reg], registers_[reg]}) {
-      const auto found = conditions_.find({reg, value});
-      if (found == conditions_.end()) continue;
-      for (const uint32_t number : found->second) evaluate(number);
+      for (uint32_t row = 0; row < longest_; ++row) {
+        const auto found = conditions_.find({reg, value + row});
+        if (found == conditions_.end()) continue;
+        for (const uint32_t number : found->second) evaluate(number);
+      }
     }
   }
 }

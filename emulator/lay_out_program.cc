@@ -59,10 +59,11 @@ void drop_dead(Program& p, uint64_t vectors) {
           }
         });
     if (!needed) continue;
+    uint64_t seen = LatePlaces::kNothingSeen;
     visit_places(
         p, operation,
         [&](Place& place) {
-          p.late_places.visit(place, [&](Place one) {
+          p.late_places.visit(place, seen, [&](Place one) {
             if (is_vector(one)) live[number_of(one)] = 1;
           });
         },
@@ -81,10 +82,11 @@ size_t allocate_slots(Program& p, uint64_t vectors, bool keep_all, const std::ve
   std::vector<uint32_t> last_use(vectors, kNever);
   if (!keep_all) {
     for (size_t i = 0; i < p.operations.size(); ++i) {
+      uint64_t seen = LatePlaces::kNothingSeen;
       visit_places(
           p, p.operations[i],
           [&](Place& place) {
-            p.late_places.visit(place, [&](Place one) {
+            p.late_places.visit(place, seen, [&](Place one) {
               if (is_vector(one)) last_use[number_of(one)] = static_cast<uint32_t>(i);
             });
           },
@@ -107,10 +109,11 @@ size_t allocate_slots(Program& p, uint64_t vectors, bool keep_all, const std::ve
             free.pop_back();
           }
         });
+    uint64_t seen = LatePlaces::kNothingSeen;
     visit_places(
         p, p.operations[i],
         [&](Place& place) {
-          p.late_places.visit(place, [&](Place one) {
+          p.late_places.visit(place, seen, [&](Place one) {
             if (!is_vector(one) || last_use[number_of(one)] != i) return;
             last_use[number_of(one)] = kNever;
             if (homes[number_of(one)] == 0) free.push_back(slots[number_of(one)]);
@@ -134,9 +137,11 @@ void allocate_inputs(Program& p) {
     return {padded(size_t{input.tiles} * input.columns * lanes), padded(terms * 4),
             padded(terms * lanes * 4), padded(terms * 4)};
   };
-  size_t slot_size = 0;
+  constexpr size_t kStrip = 16;  // outputs
+  size_t slot_size = 0, strip_size = 0;
   for (const ProductInput& input : p.product_inputs) {
     const Sizes s = sizes_of(input);
+    strip_size = std::max(strip_size, size_t{input.tiles} * static_cast<size_t>(p.lanes) * kStrip);
     slot_size = std::max(slot_size, s.codes + s.corrections + s.scales + s.first_lanes);
   }
   std::vector<size_t> last_use(p.product_inputs.size(), 0);
@@ -160,6 +165,7 @@ void allocate_inputs(Program& p) {
     }
   }
   p.product_buffers.allocate(used * slot_size);
+  p.strip.allocate(strip_size);
   for (ProductInput& input : p.product_inputs) {
     const Sizes s = sizes_of(input);
     uint8_t* at = p.product_buffers.data + input.slot * slot_size;
@@ -215,10 +221,8 @@ void lay_out_program(Program& p, const std::vector<uint64_t>& times, uint64_t ve
   };
   for (const Operation& operation : p.operations) visit_places(p, operation, resolve, resolve);
   for (RecordedDrive& drive : p.drives) resolve(drive.from);
-  for (LatePlaces::Late& late : p.late_places.all()) {
-    resolve_vector(late.before);
-    resolve_vector(late.written);
-  }
+  for (LatePlaces::Late& late : p.late_places.all()) resolve_vector(late.before);
+  for (Place& row : p.late_places.rows()) resolve_vector(row);
   allocate_inputs(p);
   merge_neighbours(p);
 }

@@ -8,6 +8,10 @@
 #include "emulator/lay_out_program.h"
 #include "emulator/lifter.h"
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 namespace pianola {
 
 void Program::Buffer::allocate(size_t size_bytes) {
@@ -41,11 +45,24 @@ class Calendar {
   std::vector<int> head_, next_;
 };
 
+// Room for so many, on large pages.
+template <typename T>
+void reserve_pages(std::vector<T>& list, uint64_t count) {
+  list.reserve(count);
+#if defined(__linux__)
+  constexpr uintptr_t kPage = uintptr_t{1} << 21;
+  const auto begin = (reinterpret_cast<uintptr_t>(list.data()) + kPage - 1) / kPage * kPage;
+  const auto end = reinterpret_cast<uintptr_t>(list.data() + count) / kPage * kPage;
+  if (begin < end) (void)madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
+#endif
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Program>> Lifter::run() {
   TRY(schedule_, schedule_issues(target_, roll_.entry_words(entry_)));
   prepare();
+  reserve_steps();
   mark_written_words();
   follow_cycles();
   if (error_) return *error_;
@@ -160,10 +177,44 @@ void Lifter::apply_drives() {
   now.clear();
 }
 
+// Keys are not far from the cycles of issue, which are in order: each pass moves a few places at most.
 void Lifter::sort_passes() {
   for (LiftedChain& chain : steps_.chains) {
-    std::stable_sort(chain.passes.begin(), chain.passes.end(),
-                     [](const auto& a, const auto& b) { return a.key < b.key; });
+    std::vector<LiftedPass>& passes = chain.passes;
+    for (size_t i = 1; i < passes.size(); ++i) {
+      if (passes[i - 1].key <= passes[i].key) continue;
+      const LiftedPass pass = passes[i];
+      size_t at = i;
+      for (; at > 0 && passes[at - 1].key > pass.key; --at) passes[at] = passes[at - 1];
+      passes[at] = pass;
+    }
+  }
+}
+
+// Steps are many: their lists get their room at once, on large pages.
+void Lifter::reserve_steps() {
+  constexpr uint64_t kMostSteps = 1 << 23, kMostPlaces = 10 * kMostSteps;
+  for (size_t q = 0; q < schedule_.queues.size(); ++q) {
+    const QueueInfo& info = target_.queues[q];
+    if (info.kind != QueueKind::VxmPass && info.kind != QueueKind::MxmMac) continue;
+    uint64_t steps = 0, places = 0;
+    for (const TimedInstruction& timed : schedule_.queues[q]) {
+      const Timing& t = timing_of(timed.instruction);
+      const uint64_t issues = (uint64_t{t.n1} + 1) * (uint64_t{t.n2} + 1) * (uint64_t{t.n3} + 1);
+      steps = std::min(kMostSteps, steps + std::min(kMostSteps, issues));
+      if (const auto* x = std::get_if<VxmInstruction>(&timed.instruction)) {
+        const int streams = streams_of(x->x_format) + streams_of(x->y_format) +
+                            streams_of(x->z_format) + streams_of(x->out_format);
+        places = std::min(kMostPlaces, places + std::min(kMostSteps, issues) *
+                                                    static_cast<uint64_t>(streams));
+      }
+    }
+    if (info.kind == QueueKind::MxmMac) {
+      reserve_pages(steps_.mxms[info.unit].steps, steps);
+    } else {
+      reserve_pages(steps_.chains[info.unit].passes, steps);
+      reserve_pages(steps_.chains[info.unit].places, places);
+    }
   }
 }
 

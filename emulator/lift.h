@@ -126,7 +126,8 @@ struct ProductInput {
   int32_t offset = 0;         // of the packed weights
   uint32_t slot = 0;
   // Gathered:
-  int8_t* codes = nullptr;         // [tile][group of 4 lanes][column][4]
+  bool by_column = false;          // the form of the codes
+  int8_t* codes = nullptr;         // [tile][group of 4 lanes][column][4], or [tile][column][lane]
   int32_t* corrections = nullptr;  // [window][column]: - offset * sum of the codes
   float* scales = nullptr;         // [window][column][lane]
   float* first_lanes = nullptr;    // [window][column]: lane 0 of the scales
@@ -200,7 +201,8 @@ struct Program {
     void allocate(size_t size_bytes);
   };
   Buffer arena, host_input, host_output, kv_output, transpose, tiles, mxm_accumulators,
-      vxm_accumulators, product_buffers;
+      vxm_accumulators, product_buffers,
+      strip;  // the weights of 16 outputs, for kernels that widen them
   uint64_t host_sent = 0, kv_sent = 0;  // vectors
   // Words of MEM that a launch may write: the first, counted through all slices, and the one after the
   // last.

@@ -87,11 +87,17 @@ Place Lifter::read_known(int slice, int64_t address, Place known) {
   // Which of these is read is not known yet, so neither are the readers of each.
   count_use(known);
   count_use(known);
+  std::vector<Place> written;
   for (size_t i = notes.size(); i-- > 0;) {
     const MemoryContents::Note& note = contents_.note(notes[i]);
     count_use(note.written);
     count_use(note.written);
-    known = program_->late_places.add({known, note.written, note.reg, note.value});
+    written.push_back(note.written);
+    const MemoryContents::Note* next = i > 0 ? &contents_.note(notes[i - 1]) : nullptr;
+    if (next != nullptr && next->reg == note.reg && next->value == note.value - 1) continue;
+    const auto first = note.value + static_cast<uint32_t>(written.size() - 1);
+    known = program_->late_places.add(known, note.reg, first, written);
+    written.clear();
   }
   contents_.learn(slice, address, known);
   return known;

@@ -18,6 +18,7 @@ target_sources(pianola_emulator PRIVATE
   lift_units.cc
   memory_contents.cc
   packed_weights.cc
+  product_amx.cc
   product_avx2.cc
   product_avx512.cc
   schedule_issues.cc

@@ -5,19 +5,6 @@
 #include "emulator/lifter.h"
 
 namespace pianola {
-namespace {
-
-int streams_of(VxmFormat format) {
-  constexpr int kCounts[] = {0, 1, 4, 4, 2, 2, 4, 4};
-  return kCounts[static_cast<int>(format)];
-}
-
-int streams_of(VxmOutFormat format) {
-  constexpr int kCounts[] = {0, 1, 4, 4, 2, 2};
-  return kCounts[static_cast<int>(format)];
-}
-
-}  // namespace
 
 void Lifter::read_operand(std::vector<Place>& places, int position, Direction direction,
                   uint32_t stream, int count) {

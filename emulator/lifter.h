@@ -20,6 +20,17 @@ namespace pianola {
 
 inline Place place_of(const void* address) { return reinterpret_cast<uintptr_t>(address); }
 
+// Streams of an operand, and of a result.
+inline int streams_of(VxmFormat format) {
+  constexpr int kCounts[] = {0, 1, 4, 4, 2, 2, 4, 4};
+  return kCounts[static_cast<int>(format)];
+}
+
+inline int streams_of(VxmOutFormat format) {
+  constexpr int kCounts[] = {0, 1, 4, 4, 2, 2};
+  return kCounts[static_cast<int>(format)];
+}
+
 // Lanes of a segment of a vector.
 inline int lanes_of(LaneSegment segment, int lanes) {
   return segment == LaneSegment::All ? lanes : 8 << static_cast<int>(segment);
@@ -205,6 +216,7 @@ class Lifter {
   void issue(const PortRecvInstruction& x, const Iteration&, const QueueInfo& info);
   void issue(const PortSendInstruction& x, const Iteration&, const QueueInfo& info);
 
+  void reserve_steps();
   void sort_passes();
 
   const Target& target_;

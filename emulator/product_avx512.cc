@@ -1,6 +1,5 @@
-// Products with AVX-512 and VNNI. NaN is made canonical once, at the end: whatever goes into a product
-// or a sum as NaN comes out as one, so the last look suffices.
-#include "emulator/avx512.h"
+// Products with AVX-512 and VNNI.
+#include "emulator/product_avx512.h"
 
 #if defined(__x86_64__)
 // Intrinsics of g++ 12 leave the value of masked-off lanes undefined on purpose (GCC bug 105593).
@@ -13,25 +12,14 @@
 #include <span>
 #include <utility>
 
-#include "emulator/lift.h"
-
 namespace pianola {
 namespace {
 
-constexpr int kStrip = 16;
+using namespace product_avx512;
+
 constexpr uint32_t kMostColumns = 12;  // whose sums and accumulators registers hold
 constexpr size_t kAhead = 4096;        // bytes that are fetched ahead of what is used
 constexpr uint32_t kStripsTogether = 4;  // short strips of one column
-constexpr size_t kMostStrips = 256;      // of products that follow each other
-
-// 16 outputs of a product.
-struct Strip {
-  const uint8_t* tiles;
-  const uint8_t* halves;  // scales of the weights
-  const ProductColumn* columns;
-  uint32_t* file;  // accumulators of the chain
-  int first;       // output
-};
 
 struct View {
   const ProductInput* input;
@@ -39,35 +27,6 @@ struct View {
   int lanes;
   size_t ahead;  // bytes from where weights are used to where they are fetched
 };
-
-[[PIANOLA_AVX512]] inline __m512 load_initial(const ProductColumn& column, int first) {
-  // Minus zero is what leaves every value as it is when it is added.
-  if (column.loads) return _mm512_set1_ps(-0.0f);
-  __m512i value = _mm512_setzero_si512();
-  for (int b = 3; b >= 0; --b) {
-    const auto* from = reinterpret_cast<const __m128i*>(column.initial[b] + first);
-    value = _mm512_or_si512(_mm512_slli_epi32(value, 8),
-                            _mm512_cvtepu8_epi32(_mm_loadu_si128(from)));
-  }
-  return _mm512_castsi512_ps(value);
-}
-
-[[PIANOLA_AVX512]] inline void finish(const View& view, const Strip& strip, uint32_t number,
-                                      __m512 acc) {
-  const ProductColumn& column = strip.columns[number];
-  const int first = strip.first;
-  const __mmask16 nan = _mm512_cmp_ps_mask(acc, acc, _CMP_UNORD_Q);
-  __m512i value = _mm512_mask_set1_epi32(_mm512_castps_si512(acc), nan, 0x7fc00000);
-  _mm512_storeu_si512(strip.file + static_cast<size_t>(column.accumulator) * view.lanes + first,
-                      value);
-  for (int b = 0; b < 4; ++b) {
-    if (column.out[b] != 0) {
-      _mm_storeu_si128(reinterpret_cast<__m128i*>(column.out[b] + first),
-                       _mm512_cvtepi32_epi8(value));
-    }
-    value = _mm512_srli_epi32(value, 8);
-  }
-}
 
 // Four inputs for all lanes.
 [[PIANOLA_AVX512]] inline __m512i inputs_at(const int8_t* x) {
@@ -82,14 +41,6 @@ template <int kBits>
   if constexpr (kBits == 8) return piece;
   const __m512i mask = _mm512_set1_epi8(static_cast<char>((1 << kBits) - 1));
   return _mm512_and_si512(g == 0 ? piece : _mm512_srli_epi16(piece, kBits * g), mask);
-}
-
-[[PIANOLA_AVX512]] inline __m512 term_of(__m512i sums, __m512 weight_scales, __m512 scales) {
-  return _mm512_mul_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(sums), weight_scales), scales);
-}
-
-[[PIANOLA_AVX512]] inline __m512 halves_at(const uint8_t* halves) {
-  return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(halves)));
 }
 
 // kColumns columns of some strips from `first_column` on: the weights pass once, in order, and sums and
@@ -158,7 +109,7 @@ template <int kBits, bool kUniform, uint32_t kColumns, uint32_t kStrips>
     }
   }
   for (uint32_t s = 0; s < kStrips; ++s) {
-    for (uint32_t c = 0; c < kColumns; ++c) finish(view, strips[s], first_column + c, acc[s][c]);
+    for (uint32_t c = 0; c < kColumns; ++c) finish(strips[s], view.lanes, first_column + c, acc[s][c]);
   }
 }
 
@@ -204,38 +155,16 @@ void run_strips(const View& view, std::span<const Strip> strips) {
 }  // namespace
 
 void products_avx512(Program& program, std::span<const Product> products, int accumulators) {
-  const int lanes = program.lanes;
-  Strip strips[kMostStrips];
-  for (size_t i = 0; i < products.size();) {
-    const Product& first = products[i];
-    View view;
-    view.input = &program.product_inputs[first.input];
-    view.counts = program.product_counts.data() + view.input->first_count;
-    view.lanes = lanes;
-    view.ahead = kAhead;
-    const size_t strip_tiles = size_t{view.input->tiles} * lanes * kStrip *
-                               static_cast<size_t>(weight_bits(first.format)) / 8;
-    const size_t strip_halves = view.input->windows * size_t{kStrip} * 2;
-    size_t count = 0;
-    for (; i < products.size(); ++i) {
-      const Product& product = products[i];
-      const bool fits = count + static_cast<size_t>(lanes / kStrip) <= kMostStrips;
-      if (product.input != first.input || product.format != first.format || !fits) break;
-      for (int strip = 0; strip < lanes / kStrip; ++strip) {
-        const auto number = static_cast<size_t>(strip);
-        strips[count++] = {product.tiles + number * strip_tiles,
-                           product.weight_scales + number * strip_halves,
-                           program.product_columns.data() + product.first_column,
-                           reinterpret_cast<uint32_t*>(program.vxm_accumulators.data) +
-                               static_cast<size_t>(product.chain) * accumulators * lanes,
-                           strip * kStrip};
-      }
-    }
-    const std::span<const Strip> list(strips, count);
-    switch (first.format) {
-      case MxmLoadFormat::Int8: run_strips<8>(view, list); break;
-      case MxmLoadFormat::Int4: run_strips<4>(view, list); break;
-      case MxmLoadFormat::Ternary: run_strips<2>(view, list); break;
+  StripList list;
+  while (!products.empty()) {
+    products = products.subspan(list.take(program, products, accumulators));
+    const View view{list.input, program.product_counts.data() + list.input->first_count,
+                    program.lanes, kAhead};
+    const std::span<const Strip> strips(list.strips.data(), list.count);
+    switch (list.format) {
+      case MxmLoadFormat::Int8: run_strips<8>(view, strips); break;
+      case MxmLoadFormat::Int4: run_strips<4>(view, strips); break;
+      case MxmLoadFormat::Ternary: run_strips<2>(view, strips); break;
     }
   }
 }

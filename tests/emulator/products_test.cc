@@ -73,6 +73,7 @@ class Bench {
     product_.tiles = packed_.stretch(tiles_, halves_);
     product_.weight_scales = product_.tiles + tiles_.size() * packed_.tile_bytes(c.format);
     product_.format = c.format;
+    program_.strip.allocate(input.tiles * lanes * 16);
     program_.vxm_accumulators.allocate(kAccumulators * lanes * 4);
     for (uint32_t i = 0; i < c.columns; ++i) {
       ProductColumn column;
@@ -118,7 +119,7 @@ class Bench {
 
   void expect_equal(const Kernels& kernels) {
     const arith::FlushDenormalsScope flush;
-    gather_input(program_, program_.product_inputs[0]);
+    gather_input(program_, program_.product_inputs[0], kernels);
     EXPECT_EQ(program_.product_inputs[0].uniform, case_.uniform || !case_.has_scales);
     kernels.products(program_, std::span(&product_, 1), kAccumulators);
     const size_t lanes = static_cast<size_t>(case_.lanes);
