@@ -1,6 +1,7 @@
 #include <cstring>
 
 #include "emulator/kernels.h"
+#include "emulator/word_vectors.h"
 
 namespace pianola {
 namespace {
@@ -43,6 +44,14 @@ void gather_input(Program& program, ProductInput& input, const Kernels& kernels)
       // A product with one is the value itself, NaN the canonical one either way.
       for (size_t i = 0; i < lanes; ++i) scales[i] = 1.0f;
       input.first_lanes[term] = 1.0f;
+      continue;
+    }
+    if (are_words(places)) {
+      const uint32_t* words = words_at(places);
+      std::memcpy(scales, words, lanes * sizeof(uint32_t));
+      for (size_t i = 0; i < lanes; ++i) differences |= words[i] ^ words[0];
+      std::memcpy(input.first_lanes + term, words, sizeof(uint32_t));
+      places += 4;
       continue;
     }
     const uint8_t *a = bytes_at(places[0]), *b = bytes_at(places[1]), *c = bytes_at(places[2]),

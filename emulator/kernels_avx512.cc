@@ -101,6 +101,10 @@ struct Block {
 }
 
 [[PIANOLA_AVX512]] inline void emit_block(const MacStep& step, __m512i sums, int first) {
+  if (are_words(step.out)) {
+    _mm512_storeu_si512(words_at(step.out) + first, sums);
+    return;
+  }
   for (int b = 0; b < 4; ++b) {
     if (step.out[b] != 0) {
       _mm_storeu_si128(reinterpret_cast<__m128i*>(step.out[b] + first),

@@ -4,8 +4,10 @@
 #include <limits>
 #include <numeric>
 
+#include "emulator/find_words.h"
 #include "emulator/keep_in_memory.h"
 #include "emulator/visit_places.h"
+#include "emulator/word_vectors.h"
 
 namespace pianola {
 namespace {
@@ -75,54 +77,70 @@ void drop_dead(Program& p, uint64_t vectors) {
 }
 
 // Slots of the arena by vector number, but for those that have a home. Freed slots are taken again, last
-// freed first.
-size_t allocate_slots(Program& p, uint64_t vectors, bool keep_all, const std::vector<Place>& homes,
-                      std::vector<uint32_t>& slots) {
-  constexpr uint32_t kNever = std::numeric_limits<uint32_t>::max();
-  std::vector<uint32_t> last_use(vectors, kNever);
-  if (!keep_all) {
-    for (size_t i = 0; i < p.operations.size(); ++i) {
-      uint64_t seen = LatePlaces::kNothingSeen;
+// freed first. Words take four slots that follow each other, by the number of their first vector.
+class SlotAllocator {
+ public:
+  SlotAllocator(Program& program, const std::vector<Place>& homes, const std::vector<uint8_t>& words)
+      : p_(program), homes_(homes), words_(words), slots_(homes.size(), 0),
+        last_use_(homes.size(), kNever) {}
+
+  void run(bool keep_all) {
+    for (uint32_t i = 0; !keep_all && i < p_.operations.size(); ++i) {
+      visit_uses(i, [&](uint64_t vector) { last_use_[vector] = i; });
+    }
+    for (uint32_t i = 0; i < p_.operations.size(); ++i) {
+      // Results never take the place of an operand of the same operation.
       visit_places(
-          p, p.operations[i],
+          p_, p_.operations[i], [](Place&) {},
           [&](Place& place) {
-            p.late_places.visit(place, seen, [&](Place one) {
-              if (is_vector(one)) last_use[number_of(one)] = static_cast<uint32_t>(i);
-            });
-          },
-          [](Place&) {});
+            if (is_vector(place) && has_slot(number_of(place))) take(number_of(place));
+          });
+      visit_uses(i, [&](uint64_t vector) {
+        if (last_use_[vector] != i) return;
+        last_use_[vector] = kNever;
+        if (has_slot(vector)) free_[words_[vector]].push_back(slots_[vector]);
+      });
     }
   }
-  slots.assign(vectors, 0);
-  std::vector<uint32_t> free;
-  size_t used = 0;
-  for (size_t i = 0; i < p.operations.size(); ++i) {
-    // Results never take the place of an operand of the same operation.
-    visit_places(
-        p, p.operations[i], [](Place&) {},
-        [&](Place& place) {
-          if (!is_vector(place) || homes[number_of(place)] != 0) return;
-          if (free.empty()) {
-            slots[number_of(place)] = static_cast<uint32_t>(used++);
-          } else {
-            slots[number_of(place)] = free.back();
-            free.pop_back();
-          }
-        });
+  size_t used() const { return used_; }
+  size_t slot_of(uint64_t vector) const { return slots_[vector]; }
+
+ private:
+  static constexpr uint32_t kNever = std::numeric_limits<uint32_t>::max();
+
+  template <typename Visit>
+  void visit_uses(uint32_t number, Visit visit) {
     uint64_t seen = LatePlaces::kNothingSeen;
     visit_places(
-        p, p.operations[i],
+        p_, p_.operations[number],
         [&](Place& place) {
-          p.late_places.visit(place, seen, [&](Place one) {
-            if (!is_vector(one) || last_use[number_of(one)] != i) return;
-            last_use[number_of(one)] = kNever;
-            if (homes[number_of(one)] == 0) free.push_back(slots[number_of(one)]);
+          p_.late_places.visit(place, seen, [&](Place one) {
+            if (is_vector(one)) visit(number_of(one));
           });
         },
         [](Place&) {});
   }
-  return used;
-}
+  bool has_slot(uint64_t vector) const {
+    return homes_[vector] == 0 && words_[vector] <= kFirstOfWords;
+  }
+  void take(uint64_t vector) {
+    std::vector<uint32_t>& free = free_[words_[vector]];
+    if (free.empty()) {
+      slots_[vector] = static_cast<uint32_t>(used_);
+      used_ += words_[vector] == kFirstOfWords ? 4 : 1;
+    } else {
+      slots_[vector] = free.back();
+      free.pop_back();
+    }
+  }
+
+  Program& p_;
+  const std::vector<Place>& homes_;
+  const std::vector<uint8_t>& words_;
+  std::vector<uint32_t> slots_, last_use_;
+  std::vector<uint32_t> free_[2];  // of bytes, of words
+  size_t used_ = 0;
+};
 
 // Buffers of gathered inputs are taken again after the last product that reads them.
 void allocate_inputs(Program& p) {
@@ -203,17 +221,21 @@ void lay_out_program(Program& p, const std::vector<uint64_t>& times, uint64_t ve
     drop_dead(p, vectors);
     keep_in_memory(p, memory, homes);
   }
-  std::vector<uint32_t> slots;
-  const size_t used = allocate_slots(p, vectors, keep_all, homes, slots);
-  p.arena.allocate(used * p.vector_stride);
+  std::vector<uint8_t> words(vectors, kNoWords);
+  if (!keep_all) find_words(p, homes, words);
+  SlotAllocator slots(p, homes, words);
+  slots.run(keep_all);
+  p.arena.allocate(slots.used() * p.vector_stride);
   const auto resolve_vector = [&](Place& place) {
     if (!is_vector(place)) return;
-    const Place home = homes[number_of(place)];
-    if (home != 0) {
-      place = home;
-      return;
+    const uint64_t vector = number_of(place);
+    if (homes[vector] != 0) {
+      place = homes[vector];
+    } else if (words[vector] > kFirstOfWords) {
+      place = kWords;
+    } else {
+      place = reinterpret_cast<uintptr_t>(p.arena.data + slots.slot_of(vector) * p.vector_stride);
     }
-    place = reinterpret_cast<uintptr_t>(p.arena.data + slots[number_of(place)] * p.vector_stride);
   };
   const auto resolve = [&](Place& place) {
     if (is_late(place)) p.late_places.add_use(&place);

@@ -4,6 +4,7 @@ target_sources(pianola_emulator PRIVATE
   lockstep.cc
   describe_program.cc
   emulator.cc
+  find_words.cc
   fuse_products.cc
   gather_input.cc
   keep_in_memory.cc

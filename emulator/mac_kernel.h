@@ -3,13 +3,19 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 
 #include "emulator/lift.h"
+#include "emulator/word_vectors.h"
 
 namespace pianola::mac_kernel {
 
 [[gnu::always_inline]] inline void emit_sums(const MacStep& step, const uint32_t* sums,
                                              int lanes) {
+  if (are_words(step.out)) {
+    std::memcpy(words_at(step.out), sums, static_cast<size_t>(lanes) * sizeof(uint32_t));
+    return;
+  }
   for (int b = 0; b < 4; ++b) {
     uint8_t* to = reinterpret_cast<uint8_t*>(step.out[b]);
     if (to == nullptr) continue;

@@ -224,46 +224,92 @@ void widen_strip(MxmLoadFormat format, const uint8_t* codes, size_t size, int8_t
   }
 }
 
-[[PIANOLA_AMX]] void run_list(Program& program, const StripList& list) {
+// All columns of one strip of a product.
+[[PIANOLA_AMX]] void run_strip(View& view, const Strip& strip) {
   using Numbers = std::make_integer_sequence<uint32_t, kRows>;
   static constexpr std::array kUniformRuns = runs<true>(Numbers{});
   static constexpr std::array kRuns = runs<false>(Numbers{});
-  const ProductInput& input = *list.input;
-  const auto& run = input.uniform ? kUniformRuns : kRuns;
-  const uint32_t rest = input.columns % kRows, blocks = (input.columns + kRows - 1) / kRows;
-  View view{&input, program.product_counts.data() + input.first_count, program.lanes,
-            std::min(program.lanes, kMostInputs),
-            reinterpret_cast<const int8_t*>(program.strip.data), nullptr, 0};
-  const size_t codes_size = size_t{input.tiles} * static_cast<size_t>(program.lanes) * kStrip *
-                            static_cast<size_t>(weight_bits(list.format)) / 8;
-  view.fetched_per_window = codes_size / input.windows / blocks / kLine * kLine;
-  const TileShapes shapes = shapes_of(rest, view.inputs);
-  _tile_loadconfig(&shapes);
-  for (size_t i = 0; i < list.count; ++i) {
-    const Strip& strip = list.strips[i];
-    if (i == 0 || strip.tiles != list.strips[i - 1].tiles) {
-      widen_strip(list.format, strip.tiles, codes_size, reinterpret_cast<int8_t*>(program.strip.data));
-    }
-    view.next = strip.tiles + codes_size;
-    for (uint32_t first = 0; first < input.columns; first += kRows) {
-      run[std::min(kRows, input.columns - first) - 1](view, strip, first);
-      view.next += view.fetched_per_window * input.windows;
-    }
+  const auto& run = view.input->uniform ? kUniformRuns : kRuns;
+  const uint32_t columns = view.input->columns;
+  for (uint32_t first = 0; first < columns; first += kRows) {
+    run[std::min(kRows, columns - first) - 1](view, strip, first);
+    view.next += view.fetched_per_window * view.input->windows;
   }
-  _tile_release();
 }
 
-void products_amx(Program& program, std::span<const Product> products, int accumulators) {
-  StripList list;
-  while (!products.empty()) {
-    const ProductInput& input = program.product_inputs[products[0].input];
-    const size_t taken = list.take(program, products, accumulators);
-    if (input.by_column) {
-      run_list(program, list);
-    } else {
-      products_avx512(program, products.first(taken), accumulators);
+class Player {
+ public:
+  Player(Program& program, int accumulators)
+      : program_(program), lanes_(static_cast<size_t>(program.lanes)),
+        file_size_(static_cast<size_t>(accumulators) * lanes_) {}
+
+  // Products whose inputs are gathered by column.
+  [[PIANOLA_AMX]] void run(std::span<const Product> products) {
+    uint32_t rest = 0;
+    for (const Product& product : products) rest = std::max(rest, input_of(product).columns % kRows);
+    const TileShapes shapes = shapes_of(rest, std::min(program_.lanes, kMostInputs));
+    _tile_loadconfig(&shapes);
+    while (!products.empty()) {
+      // Tokens that end too far apart are products of their own, with the same weights.
+      size_t count = 1;
+      while (count < products.size() && products[count].tiles == products[0].tiles) ++count;
+      const uint8_t* next = count < products.size() ? products[count].tiles : products[0].tiles;
+      run_alike(products.first(count), next);
+      products = products.subspan(count);
     }
-    products = products.subspan(taken);
+    _tile_release();
+  }
+
+ private:
+  const ProductInput& input_of(const Product& product) const {
+    return program_.product_inputs[product.input];
+  }
+
+  // Products with the same weights. next: the weights after them.
+  void run_alike(std::span<const Product> products, const uint8_t* next) {
+    const Product& first = products[0];
+    const ProductInput& input = input_of(first);
+    const size_t codes_size = size_t{input.tiles} * lanes_ * kStrip *
+                              static_cast<size_t>(weight_bits(first.format)) / 8;
+    size_t blocks = 0;
+    for (const Product& product : products) blocks += (input_of(product).columns + kRows - 1) / kRows;
+    auto* weights = reinterpret_cast<int8_t*>(program_.strip.data);
+    View view{nullptr, nullptr, program_.lanes, std::min(program_.lanes, kMostInputs), weights,
+              nullptr, codes_size / input.windows / blocks / kLine * kLine};
+    const size_t strips = lanes_ / kStrip;
+    for (size_t i = 0; i < strips; ++i) {
+      const uint8_t* codes = first.tiles + i * codes_size;
+      widen_strip(first.format, codes, codes_size, weights);
+      view.next = i + 1 < strips ? codes + codes_size : next;
+      for (const Product& product : products) {
+        view.input = &input_of(product);
+        view.counts = program_.product_counts.data() + view.input->first_count;
+        run_strip(view, {codes, product.weight_scales + i * input.windows * kStrip * 2,
+                         program_.product_columns.data() + product.first_column,
+                         reinterpret_cast<uint32_t*>(program_.vxm_accumulators.data) +
+                             product.chain * file_size_,
+                         static_cast<int>(i) * kStrip});
+      }
+    }
+  }
+
+  Program& program_;
+  size_t lanes_, file_size_;
+};
+
+void products_amx(Program& program, std::span<const Product> products, int accumulators) {
+  while (!products.empty()) {
+    const auto by_column = [&](const Product& product) {
+      return program.product_inputs[product.input].by_column;
+    };
+    size_t count = 1;
+    while (count < products.size() && by_column(products[count]) == by_column(products[0])) ++count;
+    if (by_column(products[0])) {
+      Player(program, accumulators).run(products.first(count));
+    } else {
+      products_avx512(program, products.first(count), accumulators);
+    }
+    products = products.subspan(count);
   }
 }
 

@@ -1,6 +1,7 @@
 // Products with AVX2. Codes are widened to 16 bits, as the instruction that multiplies bytes
 // saturates: of the four inputs of a group, even and odd ones go separate ways.
 #include "emulator/kernels.h"
+#include "emulator/word_vectors.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -57,6 +58,9 @@ template <int kBits>
 [[PIANOLA_AVX2]] inline __m256 load_initial(const ProductColumn& column, int first) {
   // Minus zero is what leaves every value as it is when it is added.
   if (column.loads) return _mm256_set1_ps(-0.0f);
+  if (are_words(column.initial)) {
+    return _mm256_loadu_ps(reinterpret_cast<const float*>(words_at(column.initial) + first));
+  }
   __m256i value = _mm256_setzero_si256();
   for (int b = 3; b >= 0; --b) {
     const auto* from = reinterpret_cast<const __m128i*>(column.initial[b] + first);
@@ -81,6 +85,10 @@ template <int kBits>
   const __m256 canonical = _mm256_castsi256_ps(_mm256_set1_epi32(0x7fc00000));
   const __m256i value = _mm256_castps_si256(_mm256_blendv_ps(acc, canonical, nan));
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(accumulator + first), value);
+  if (are_words(column.out)) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(words_at(column.out) + first), value);
+    return;
+  }
   // Bytes of a kind together, in each half: four of plane 0, four of plane 1, ...
   const __m256i order = _mm256_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15, 0, 4,
                                          8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);

@@ -12,6 +12,7 @@
 #include <cstddef>
 
 #include "emulator/lift.h"
+#include "emulator/word_vectors.h"
 
 namespace pianola::product_avx512 {
 
@@ -64,6 +65,7 @@ struct StripList {
 [[PIANOLA_AVX512]] inline __m512 load_initial(const ProductColumn& column, int first) {
   // Minus zero is what leaves every value as it is when it is added.
   if (column.loads) return _mm512_set1_ps(-0.0f);
+  if (are_words(column.initial)) return _mm512_loadu_ps(words_at(column.initial) + first);
   __m512i value = _mm512_setzero_si512();
   for (int b = 3; b >= 0; --b) {
     const auto* from = reinterpret_cast<const __m128i*>(column.initial[b] + first);
@@ -79,6 +81,10 @@ struct StripList {
   const __mmask16 nan = _mm512_cmp_ps_mask(acc, acc, _CMP_UNORD_Q);
   __m512i value = _mm512_mask_set1_epi32(_mm512_castps_si512(acc), nan, 0x7fc00000);
   _mm512_storeu_si512(strip.file + static_cast<size_t>(column.accumulator) * lanes + first, value);
+  if (are_words(column.out)) {
+    _mm512_storeu_si512(words_at(column.out) + first, value);
+    return;
+  }
   for (int b = 0; b < 4; ++b) {
     if (column.out[b] != 0) {
       _mm_storeu_si128(reinterpret_cast<__m128i*>(column.out[b] + first),

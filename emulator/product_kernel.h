@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "emulator/lift.h"
+#include "emulator/word_vectors.h"
 #include "isa/arithmetic_fast.h"
 
 namespace pianola::product_kernel {
@@ -38,6 +39,10 @@ constexpr int kStrip = 16;  // outputs
 
 [[gnu::always_inline]] inline void store_column(const ProductColumn& column, const uint32_t* values,
                                                 int first) {
+  if (are_words(column.out)) {
+    std::memcpy(words_at(column.out) + first, values, kStrip * sizeof(uint32_t));
+    return;
+  }
   for (int b = 0; b < 4; ++b) {
     auto* to = reinterpret_cast<uint8_t*>(column.out[b]);
     if (to == nullptr) continue;
@@ -48,6 +53,10 @@ constexpr int kStrip = 16;  // outputs
 
 [[gnu::always_inline]] inline void load_column(const ProductColumn& column, int first,
                                                uint32_t* values) {
+  if (are_words(column.initial)) {
+    std::memcpy(values, words_at(column.initial) + first, kStrip * sizeof(uint32_t));
+    return;
+  }
   const uint8_t* from[4];
   for (int b = 0; b < 4; ++b) from[b] = reinterpret_cast<const uint8_t*>(column.initial[b]) + first;
   for (int i = 0; i < kStrip; ++i) {

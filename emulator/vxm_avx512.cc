@@ -103,6 +103,7 @@ PIANOLA_AVX512_INLINE __m128i plane_at(Place place, int first) {
 }
 
 PIANOLA_AVX512_INLINE __m512i load_words(const Place* places, int first) {
+  if (are_words(places)) return _mm512_loadu_si512(words_at(places) + first);
   __m512i planes = _mm512_castsi128_si512(plane_at(places[0], first));
   planes = _mm512_inserti32x4(planes, plane_at(places[1], first), 1);
   planes = _mm512_inserti32x4(planes, plane_at(places[2], first), 2);
@@ -116,6 +117,10 @@ PIANOLA_AVX512_INLINE void store_plane(Place place, int first, __m128i plane) {
 }
 
 PIANOLA_AVX512_INLINE void store_words(const Place* places, int count, int first, __m512i v) {
+  if (count == 4 && are_words(places)) {
+    _mm512_storeu_si512(words_at(places) + first, v);
+    return;
+  }
   const __m512i planes = transpose_words(transpose_bytes(v));
   store_plane(places[0], first, _mm512_castsi512_si128(planes));
   store_plane(places[1], first, _mm512_extracti32x4_epi32(planes, 1));
@@ -149,6 +154,7 @@ PIANOLA_AVX512_INLINE __m512i load(VxmFormat format, const Place* places, int fi
       return canonical(_mm512_castsi512_ps(_mm512_mask_mov_epi32(sign, normal, wide)));
     }
     case VxmFormat::F32Lane0: {
+      if (are_words(places)) return _mm512_set1_epi32(static_cast<int>(*words_at(places)));
       uint32_t all = 0;
       for (int b = 3; b >= 0; --b) all = all << 8 | *reinterpret_cast<const uint8_t*>(places[b]);
       return _mm512_set1_epi32(static_cast<int>(all));

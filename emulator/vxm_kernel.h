@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "emulator/lift.h"
+#include "emulator/word_vectors.h"
 #include "isa/arithmetic_fast.h"
 
 #define PIANOLA_INLINE [[gnu::always_inline]] inline
@@ -79,6 +80,12 @@ PIANOLA_INLINE void load_operand(const Shape<kLanes>& shape, VxmFormat format, c
     }
     const uint8_t* a = bytes_at(places[0]);
     const uint8_t* b = bytes_at(places[1]);
+    const bool four = format != VxmFormat::F16 && format != VxmFormat::Bf16;
+    if (four && are_words(places)) {
+      const uint32_t* words = words_at(places);
+      for (int i = 0; i < lanes; ++i) out[i] = words[format == VxmFormat::F32Lane0 ? 0 : i];
+      continue;
+    }
     if (format == VxmFormat::F16 || format == VxmFormat::Bf16) {
 #pragma GCC ivdep
 #pragma GCC unroll 1
@@ -327,6 +334,10 @@ PIANOLA_INLINE void store(const Shape<kLanes>& shape, const VxmControl& control,
       case VxmOutFormat::F16:
         for (int i = 0; i < lanes; ++i) out[i] = fast::f32_to_f16_lane(v[i]);
         break;
+    }
+    if (control.out_count == 4 && are_words(places)) {
+      std::memcpy(words_at(places), from, static_cast<size_t>(lanes) * sizeof(uint32_t));
+      continue;
     }
     for (int b = 0; b < control.out_count; ++b) {
       uint8_t* to = reinterpret_cast<uint8_t*>(places[b]);

@@ -1,0 +1,141 @@
+#include "emulator/find_words.h"
+
+#include "emulator/visit_places.h"
+
+namespace pianola {
+namespace {
+
+class WordFinder {
+ public:
+  WordFinder(Program& program, const std::vector<Place>& homes, std::vector<uint8_t>& words)
+      : p_(program), homes_(homes), words_(words) {}
+
+  void run() {
+    for (const Operation& operation : p_.operations) define(operation);
+    for (const Operation& operation : p_.operations) use(operation);
+    for (const LatePlaces::Late& late : p_.late_places.all()) refuse(late.before);
+    for (const Place row : p_.late_places.rows()) refuse(row);
+  }
+
+ private:
+  // ---- Results ----
+
+  void make(const Place* out) {
+    for (Place b = 0; b < 4; ++b) {
+      if (!is_vector(out[b]) || out[b] != out[0] + b || homes_[number_of(out[b])] != 0) return;
+    }
+    words_[number_of(out[0])] = kFirstOfWords;
+    for (Place b = 1; b < 4; ++b) words_[number_of(out[b])] = kOtherOfWords;
+  }
+
+  void define(const Operation& operation) {
+    switch (operation.kind) {
+      case OperationKind::Vxm: {
+        const VxmBatch& batch = p_.vxm_batches[operation.first];
+        const VxmControl& control = p_.vxm_controls[batch.control];
+        if (control.out_count != 4) return;
+        const Place* places = p_.vxm_places.data() + batch.first_place;
+        for (uint32_t i = 0; i < batch.passes; ++i) {
+          places += control.places_per_pass;
+          make(places - 4);
+        }
+        return;
+      }
+      case OperationKind::Mac: {
+        const MacRun& run = p_.mac_runs[operation.first];
+        for (uint32_t i = 0; i < run.steps; ++i) make(p_.mac_steps[run.first_step + i].out);
+        return;
+      }
+      case OperationKind::Product: {
+        const Product& product = p_.products[operation.first];
+        const uint32_t count = p_.product_inputs[product.input].columns;
+        for (uint32_t i = 0; i < count; ++i) {
+          make(p_.product_columns[product.first_column + i].out);
+        }
+        return;
+      }
+      case OperationKind::Copy:
+      case OperationKind::Read:
+      case OperationKind::Write:
+      case OperationKind::WriteLane:
+      case OperationKind::Gather:
+      case OperationKind::Receive:
+      case OperationKind::Sxm:
+      case OperationKind::ProductInput: return;
+    }
+  }
+
+  // ---- Uses ----
+
+  // The vector, and the others with it, have a use of another kind.
+  void refuse(Place place) {
+    if (!is_vector(place) || words_[number_of(place)] == kNoWords) return;
+    uint64_t first = number_of(place);
+    while (words_[first] == kOtherOfWords) --first;
+    for (uint64_t i = first; i < first + 4; ++i) words_[i] = kNoWords;
+  }
+
+  void use_planes(const Place* places, int count) {
+    if (count == 4 && is_vector(places[0]) && words_[number_of(places[0])] == kFirstOfWords &&
+        places[1] == places[0] + 1 && places[2] == places[0] + 2 && places[3] == places[0] + 3) {
+      return;
+    }
+    for (int i = 0; i < count; ++i) refuse(places[i]);
+  }
+
+  void use(const Operation& operation) {
+    switch (operation.kind) {
+      case OperationKind::Vxm: return use_passes(p_.vxm_batches[operation.first]);
+      case OperationKind::Product: {
+        const Product& product = p_.products[operation.first];
+        const uint32_t count = p_.product_inputs[product.input].columns;
+        for (uint32_t i = 0; i < count; ++i) {
+          use_planes(p_.product_columns[product.first_column + i].initial, 4);
+        }
+        return;
+      }
+      case OperationKind::ProductInput: {
+        const ProductInput& input = p_.product_inputs[operation.first];
+        const Place* places = p_.product_places.data() + input.first_place;
+        const uint64_t codes = uint64_t{input.tiles} * input.columns;
+        const uint64_t scales = input.has_scales ? uint64_t{input.windows} * input.columns : 0;
+        for (uint64_t i = 0; i < codes; ++i) refuse(*places++);
+        for (uint64_t i = 0; i < scales; ++i, places += 4) use_planes(places, 4);
+        return;
+      }
+      case OperationKind::Copy:
+      case OperationKind::Read:
+      case OperationKind::Write:
+      case OperationKind::WriteLane:
+      case OperationKind::Gather:
+      case OperationKind::Receive:
+      case OperationKind::Mac:
+      case OperationKind::Sxm:
+        visit_places(p_, operation, [&](Place& place) { refuse(place); }, [](Place&) {});
+        return;
+    }
+  }
+
+  void use_passes(const VxmBatch& batch) {
+    const VxmControl& control = p_.vxm_controls[batch.control];
+    const Place* places = p_.vxm_places.data() + batch.first_place;
+    for (uint32_t i = 0; i < batch.passes; ++i, places += control.out_count) {
+      for (const int count : {control.x_count, control.y_count, control.z_count}) {
+        use_planes(places, count);
+        places += count;
+      }
+    }
+  }
+
+  Program& p_;
+  const std::vector<Place>& homes_;
+  std::vector<uint8_t>& words_;
+};
+
+}  // namespace
+
+void find_words(Program& program, const std::vector<Place>& homes, std::vector<uint8_t>& words) {
+  WordFinder(program, homes, words).run();
+}
+
+}  // namespace pianola
