@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "emulator/kernels.h"
+#include "emulator/word_vectors.h"
 #include "isa/arithmetic.h"
 #include "isa/arithmetic_fast.h"
 
@@ -17,7 +18,7 @@ namespace {
 constexpr uint32_t kK1 = 0x3c010204, kK2 = 0x3727c5ac;
 constexpr int kK1Register = 1, kK2Register = 2;
 
-// A batch of passes from planes of bytes to planes of bytes.
+// A batch of passes from planes of bytes to planes of bytes, and the same from words to words.
 class PassBench {
  public:
   PassBench(int lanes, int passes, VxmInstruction x, int segment) : lanes_(lanes), passes_(passes) {
@@ -44,6 +45,16 @@ class PassBench {
       }
     }
     batch_.passes = static_cast<uint32_t>(passes);
+    word_batch_ = batch_;
+    word_batch_.first_place = program_.vxm_places.size();
+    in_.resize(size);
+    out_.resize(size);
+    for (int p = 0; p < passes; ++p) {
+      for (const auto* words : {in_.data(), out_.data()}) {
+        const Place first = reinterpret_cast<uintptr_t>(words + p * lanes);
+        program_.vxm_places.insert(program_.vxm_places.end(), {first, kWords, kWords, kWords});
+      }
+    }
   }
 
   std::vector<uint32_t> run(const Kernels& kernels, const std::vector<uint32_t>& values) {
@@ -55,10 +66,13 @@ class PassBench {
     registers[kK2Register] = kK2;
     const arith::FlushDenormalsScope flush;
     kernels.vxm(program_, batch_, registers, 1);
+    in_ = values;
+    kernels.vxm(program_, word_batch_, registers, 1);
     std::vector<uint32_t> result(values.size());
     for (size_t i = 0; i < values.size(); ++i) {
       for (int b = 0; b < 4; ++b) result[i] |= static_cast<uint32_t>(planes_[4 + b][i]) << (8 * b);
     }
+    EXPECT_EQ(out_, result) << kernels.name << ", words";
     return result;
   }
   size_t size() const { return static_cast<size_t>(lanes_) * passes_; }
@@ -66,7 +80,8 @@ class PassBench {
  private:
   int lanes_, passes_;
   Program program_;
-  VxmBatch batch_;
+  VxmBatch batch_, word_batch_;
+  std::vector<uint32_t> in_, out_;
   std::vector<std::vector<uint8_t>> planes_;
 };
 

@@ -8,6 +8,7 @@
 
 #include "emulator/kernels.h"
 #include "emulator/packed_weights.h"
+#include "emulator/word_vectors.h"
 #include "isa/arithmetic.h"
 #include "isa/arithmetic_fast.h"
 
@@ -79,6 +80,15 @@ class Bench {
       ProductColumn column;
       column.accumulator = static_cast<uint8_t>((i * 5) % kAccumulators);
       column.loads = c.loads;
+      if (i % 4 == 1) {  // as words
+        const Place initial = place(bytes(lanes * 4)), out = place(bytes(lanes * 4));
+        for (int b = 0; b < 4; ++b) {
+          if (!c.loads) column.initial[b] = b == 0 ? initial : kWords;
+          column.out[b] = b == 0 ? out : kWords;
+        }
+        program_.product_columns.push_back(column);
+        continue;
+      }
       for (int b = 0; b < 4; ++b) {
         if (!c.loads) column.initial[b] = place(bytes(lanes));
         // Planes that nobody reads are not written.
@@ -127,6 +137,10 @@ class Bench {
       const std::vector<uint32_t> wanted = expected(c);
       const ProductColumn& column = program_.product_columns[c];
       for (size_t i = 0; i < lanes; ++i) {
+        if (are_words(column.out)) {
+          ASSERT_EQ(words_at(column.out)[i], wanted[i]) << kernels.name << " column " << c;
+          continue;
+        }
         for (int b = 0; b < 4; ++b) {
           if (column.out[b] == 0) continue;
           const auto byte = static_cast<uint8_t>(wanted[i] >> (8 * b));
@@ -147,6 +161,7 @@ class Bench {
 
   static Place place(const uint8_t* bytes) { return reinterpret_cast<uintptr_t>(bytes); }
   static uint32_t pattern_at(const Place* places, size_t lane) {
+    if (are_words(places)) return words_at(places)[lane];
     uint32_t pattern = 0;
     for (int b = 0; b < 4; ++b) {
       pattern |= static_cast<uint32_t>(reinterpret_cast<const uint8_t*>(places[b])[lane]) << (8 * b);
