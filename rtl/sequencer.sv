@@ -7,7 +7,18 @@
 // incrementally; step fields lie in the payload at the given places, width 0 means no step.
 //
 // want_o: the current instruction issues in this cycle, if the cycle is enabled; issue_o: it does.
+//
+// Two forms, equal at the ports (tests/rtl compares them):
+// - synthesis: a register per field;
+// - simulation (Verilator, unless PIANOLA_SYNTHESIS_FORM is defined): all registers in the one word of a
+//   memory. A word that nothing writes costs the simulator one comparison, a register two copies.
 `default_nettype none
+
+`ifdef VERILATOR
+`ifndef PIANOLA_SYNTHESIS_FORM
+`define PIANOLA_SEQUENCER_FAST
+`endif
+`endif
 
 module sequencer #(
   parameter int unsigned Depth = 16,
@@ -61,6 +72,134 @@ module sequencer #(
   localparam int unsigned N3Lsb = pianola_pkg::TimingN3Lsb - Base;
   localparam int unsigned P3Lsb = pianola_pkg::TimingP3Lsb - Base;
 
+`ifdef PIANOLA_SEQUENCER_FAST
+  // The fields of the state, lowest first.
+  localparam int unsigned LiveLsb = 0;
+  localparam int unsigned StoredLsb = 1;
+  localparam int unsigned ReadLsb = StoredLsb + CountW;
+  localparam int unsigned WriteLsb = ReadLsb + PointerW;
+  localparam int unsigned Time1Lsb = WriteLsb + PointerW;
+  localparam int unsigned Time2Lsb = Time1Lsb + 16;
+  localparam int unsigned Time3Lsb = Time2Lsb + 16;
+  localparam int unsigned Index1Lsb = Time3Lsb + 16;
+  localparam int unsigned Index2Lsb = Index1Lsb + pianola_pkg::TimingN1W;
+  localparam int unsigned Index3Lsb = Index2Lsb + pianola_pkg::TimingN2W;
+  localparam int unsigned OffsetALsb = Index3Lsb + pianola_pkg::TimingN3W;
+  localparam int unsigned OffsetBLsb = OffsetALsb + 3 * OffsetAW;
+  localparam int unsigned CurrentLsb = OffsetBLsb + 2 * OffsetBW;
+  localparam int unsigned StateW = CurrentLsb + EntryW;
+
+  logic [EntryW-1:0] mem [0:(1<<PointerW)-1] /* verilator public_flat_rd */;
+  logic [StateW-1:0] state [0:0]             /* verilator public_flat_rd */;
+
+  logic                live_q, last1, last2, last3, finish, take;
+  logic [CountW-1:0]   stored_q;
+  logic [PointerW-1:0] read_q;
+  logic [15:0]         time1_q;
+  assign live_q = state[0][LiveLsb];
+  assign stored_q = state[0][StoredLsb +: CountW];
+  assign read_q = state[0][ReadLsb +: PointerW];
+  assign time1_q = state[0][Time1Lsb +: 16];
+  assign last1 = state[0][Index1Lsb +: pianola_pkg::TimingN1W] ==
+                 state[0][CurrentLsb + N1Lsb +: pianola_pkg::TimingN1W];
+  assign last2 = state[0][Index2Lsb +: pianola_pkg::TimingN2W] ==
+                 state[0][CurrentLsb + N2Lsb +: pianola_pkg::TimingN2W];
+  assign last3 = state[0][Index3Lsb +: pianola_pkg::TimingN3W] ==
+                 state[0][CurrentLsb + N3Lsb +: pianola_pkg::TimingN3W];
+  assign want_o = live_q && (time1_q == now_i);
+  assign issue_o = en_i && want_o;
+  assign finish = want_o && last1 && last2 && last3;
+  assign take = (stored_q != '0) && (!live_q || finish);
+
+  // Widths of steps that there are; of others the bit is not used.
+  localparam int unsigned A1Some = (A1W == 0) ? 1 : A1W;
+  localparam int unsigned A2Some = (A2W == 0) ? 1 : A2W;
+  localparam int unsigned A3Some = (A3W == 0) ? 1 : A3W;
+  localparam int unsigned B1Some = (B1W == 0) ? 1 : B1W;
+  localparam int unsigned B2Some = (B2W == 0) ? 1 : B2W;
+
+  /* verilator lint_off BLKSEQ */  // temporaries of this process
+  logic [StateW-1:0]   next;
+  /* verilator lint_off UNUSEDSIGNAL */  // its steps
+  logic [PayloadW-1:0] instr;
+  /* verilator lint_on UNUSEDSIGNAL */
+  logic [15:0]         time_next;
+  logic [OffsetAW-1:0] a_next;
+  logic [OffsetBW-1:0] b_next;
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni || start_i) begin
+      next = state[0];
+      next[Time1Lsb-1:0] = '0;
+      state[0] <= next;
+    end else if (en_i && (push_i || take || want_o)) begin
+      next = state[0];
+      if (push_i) begin
+        mem[next[WriteLsb +: PointerW]] <= entry_i;
+        next[WriteLsb +: PointerW] = (next[WriteLsb +: PointerW] == PointerW'(Depth - 1)) ? '0 :
+            next[WriteLsb +: PointerW] + 1'b1;
+      end
+      next[StoredLsb +: CountW] = stored_q + CountW'(push_i) - CountW'(take);
+      next[LiveLsb] = take || (live_q && !finish);
+      if (take) begin
+        next[ReadLsb +: PointerW] = (read_q == PointerW'(Depth - 1)) ? '0 : read_q + 1'b1;
+        next[CurrentLsb +: EntryW] = mem[read_q];
+        next[Time1Lsb +: 48] = {3{mem[read_q][StartLsb +: 16]}};
+        next[CurrentLsb-1:Index1Lsb] = '0;
+      end else if (want_o) begin
+        instr = next[CurrentLsb + pianola_pkg::TimingW +: PayloadW];
+        if (!last1) begin
+          next[Index1Lsb +: pianola_pkg::TimingN1W] =
+              next[Index1Lsb +: pianola_pkg::TimingN1W] + 1'b1;
+          next[Time1Lsb +: 16] =
+              time1_q + 16'(next[CurrentLsb + P1Lsb +: pianola_pkg::TimingP1W]);
+          next[OffsetALsb +: OffsetAW] =
+              next[OffsetALsb +: OffsetAW] + ((A1W == 0) ? '0 : OffsetAW'($signed(instr[A1Lsb +: A1Some])));
+          next[OffsetBLsb +: OffsetBW] =
+              next[OffsetBLsb +: OffsetBW] + ((B1W == 0) ? '0 :
+               BUnsigned ? OffsetBW'(instr[B1Lsb +: B1Some]) : OffsetBW'($signed(instr[B1Lsb +: B1Some])));
+        end else if (!last2) begin
+          next[Index1Lsb +: pianola_pkg::TimingN1W] = '0;
+          next[Index2Lsb +: pianola_pkg::TimingN2W] =
+              next[Index2Lsb +: pianola_pkg::TimingN2W] + 1'b1;
+          time_next = next[Time2Lsb +: 16] +
+              16'(next[CurrentLsb + P2Lsb +: pianola_pkg::TimingP2W]);
+          next[Time1Lsb +: 32] = {2{time_next}};
+          a_next = next[OffsetALsb + OffsetAW +: OffsetAW] +
+              ((A2W == 0) ? '0 : OffsetAW'($signed(instr[A2Lsb +: A2Some])));
+          next[OffsetALsb +: 2*OffsetAW] = {2{a_next}};
+          b_next = next[OffsetBLsb + OffsetBW +: OffsetBW] +
+              ((B2W == 0) ? '0 : OffsetBW'($signed(instr[B2Lsb +: B2Some])));
+          next[OffsetBLsb +: 2*OffsetBW] = {2{b_next}};
+        end else begin
+          next[Index1Lsb +: pianola_pkg::TimingN1W] = '0;
+          next[Index3Lsb +: pianola_pkg::TimingN3W] =
+              next[Index3Lsb +: pianola_pkg::TimingN3W] + 1'b1;
+          next[Index2Lsb +: pianola_pkg::TimingN2W] = '0;
+          time_next = next[Time3Lsb +: 16] + next[CurrentLsb + P3Lsb +: pianola_pkg::TimingP3W];
+          next[Time1Lsb +: 48] = {3{time_next}};
+          a_next = next[OffsetALsb + 2*OffsetAW +: OffsetAW] +
+              ((A3W == 0) ? '0 : OffsetAW'($signed(instr[A3Lsb +: A3Some])));
+          next[OffsetALsb +: 3*OffsetAW] = {3{a_next}};
+          next[OffsetBLsb +: 2*OffsetBW] = '0;
+        end
+      end
+      state[0] <= next;
+    end
+  end
+  /* verilator lint_on BLKSEQ */
+
+  assign instr_o = state[0][CurrentLsb + pianola_pkg::TimingW +: PayloadW];
+  assign first1_o = state[0][Index1Lsb +: pianola_pkg::TimingN1W] == '0;
+  assign first2_o = state[0][Index2Lsb +: pianola_pkg::TimingN2W] == '0;
+  assign first3_o = state[0][Index3Lsb +: pianola_pkg::TimingN3W] == '0;
+  assign last1_o = last1;
+  assign last2_o = last2;
+  assign last3_o = last3;
+  assign holds_o = live_q || (stored_q != '0);
+  assign a_offset_o = state[0][OffsetALsb +: OffsetAW];
+  assign b_offset_o = state[0][OffsetBLsb +: OffsetBW];
+
+`else
   logic [EntryW-1:0]   mem [0:Depth-1] /* verilator public_flat_rd */;
   logic [PointerW-1:0] read_q, write_q;
   logic [CountW-1:0]   stored_q;  // entries in mem: those behind the current instruction
@@ -222,6 +361,8 @@ module sequencer #(
     end
     assign b_offset_o = b1_q;
   end
+`endif
+`undef PIANOLA_SEQUENCER_FAST
 
   // Faults. An instruction is late if it has 2^15 cycles or more to wait when it may first issue.
   function automatic logic is_late(input logic [EntryW-1:0] entry, input logic [15:0] now);
