@@ -127,6 +127,11 @@ module mem_position #(
   logic [2:0]          rows;
   logic [StreamW-1:0]  stream;
   logic [19:0]         step;
+  logic [Slices*V-1:0] out_next;
+  logic [Slices*8-1:0] out_to;
+  // What is driven, in the word of a memory: no cost where nothing is read.
+  logic [Slices*(V+8)-1:0] out [0:0];
+  assign {out_stream_o, out_dirs_o, out_data_o} = out[0];
 
   function automatic logic [31:0] place(input logic [31:0] slice, input logic [31:0] address);
     logic [31:0] in_slice;
@@ -176,12 +181,13 @@ module mem_position #(
         slices = Slices;
         for (k = 0; k < slices; k = k + 1) begin
           if (read_valid[k[SliceW-1:0]]) begin
-            out_data_o[k*V +: V] <= banks[read_at[k]];
-            out_dirs_o[k*2 +: 2] <= read_to[k][1:0];
-            out_stream_o[k*6 +: 6] <= read_to[k][7:2];
+            out_next[k*V +: V] = banks[read_at[k]];
+            out_to[k*2 +: 2] = read_to[k][1:0];
+            out_to[2*Slices + k*6 +: 6] = read_to[k][7:2];
             if (Checks && !written[read_at[k]]) fault[pianola_pkg::RuleMemoryUndefined] = 1'b1;
           end
         end
+        out[0] <= {out_to, out_next};
       end
       if (write_valid != '0) begin
         slices = Slices;

@@ -2,8 +2,19 @@
 // vector n in bank n mod Banks. It keeps no level; its owner counts what it reserves.
 //
 // read_count_i vectors of cycle t are on read_data_o from t + 1 until the next read (vector 0
-// lowest, those beyond the count are arbitrary); zero while use_i is not set.
+// lowest, those beyond the count are arbitrary); arbitrary while use_i is not set.
+//
+// Two forms, equal at the ports where vectors are defined (tests/rtl compares them):
+// - synthesis: a memory per bank, zero while use_i is not set;
+// - simulation (Verilator, unless PIANOLA_SYNTHESIS_FORM is defined): one memory, and vectors that were read
+//   are copied when they are read, and not looked at in other cycles.
 `default_nettype none
+
+`ifdef VERILATOR
+`ifndef PIANOLA_SYNTHESIS_FORM
+`define PIANOLA_FIFO_FAST
+`endif
+`endif
 
 module port_fifo #(
   parameter int unsigned VectorW = 128,
@@ -22,6 +33,45 @@ module port_fifo #(
   output logic [ReadWidth*VectorW-1:0]       read_data_o
 );
 
+`ifdef PIANOLA_FIFO_FAST
+  localparam int unsigned PlaceW = $clog2(DepthMin);  // all of the memory is used
+
+  logic [VectorW-1:0] mem [0:(1<<PlaceW)-1] /* verilator public_flat_rd */;
+  // What leaves the module is written as the word of a memory: no cost where nothing is read.
+  logic [ReadWidth*VectorW-1:0] shown [0:0] /* verilator public_flat_rd */;
+
+  /* verilator lint_off BLKSEQ */  // state of one process, and temporaries of it
+  logic [PlaceW-1:0]            write_place, read_place;
+  logic [ReadWidth*VectorW-1:0] vectors;
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni || clear_i) begin
+      write_place = '0;
+      read_place = '0;
+    end else begin
+      if (read_count_i != '0) begin
+        for (int unsigned i = 0; i < ReadWidth; i++) begin
+          if (CountW'(i) < read_count_i) begin
+            vectors[i*VectorW +: VectorW] = mem[read_place];
+            read_place = read_place + 1'b1;
+          end
+        end
+        shown[0] <= vectors;
+      end
+      if (write_count_i != '0) begin
+        for (int unsigned i = 0; i < WriteWidth; i++) begin
+          if (CountW'(i) < write_count_i) begin
+            mem[write_place] = write_data_i[i*VectorW +: VectorW];
+            write_place = write_place + 1'b1;
+          end
+        end
+      end
+    end
+  end
+  /* verilator lint_on BLKSEQ */
+  assign read_data_o = shown[0];
+  logic unused_use;
+  assign unused_use = use_i;
+`else
   localparam int unsigned WidthMax = (WriteWidth > ReadWidth) ? WriteWidth : ReadWidth;
   localparam int unsigned BankW = (WidthMax > 2) ? $clog2(WidthMax) : 1;
   localparam int unsigned Banks = 2 ** BankW;
@@ -97,6 +147,8 @@ module port_fifo #(
       end
     end
   end
+`endif
+`undef PIANOLA_FIFO_FAST
 
 endmodule
 

@@ -161,15 +161,15 @@ void PianolaRtlModel::find_signals() {
   for (uint32_t p = 0; p < target_config::kPositions; ++p) {
     const std::string position = "." + indexed("gen_position", p);
     DriveSignals signals;
-    VerilatedVar* valid = find(position + ".gen_drive_check.u_drives", "drive_valid_i");
+    VerilatedVar* valid = find(position + ".gen_drive_check.u_drives", "drive_valid");
     if (valid) {
       signals.valid = static_cast<uint8_t*>(valid->datap());
       signals.drivers = target_config::kDrivers[p];
       signals.width = target_config::kDriveWidth[p];
-      signals.dirs = find_bytes(position + ".gen_drive_check.u_drives", "drive_dirs_i");
-      signals.stream = find_bytes(position + ".gen_drive_check.u_drives", "drive_stream_i");
-      signals.count = find_bytes(position + ".gen_drive_check.u_drives", "drive_count_i");
-      signals.data = find_bytes(position + ".gen_drive_check.u_drives", "drive_data_i");
+      signals.dirs = find_bytes(position + ".gen_drive_check.u_drives", "drive_dirs");
+      signals.stream = find_bytes(position + ".gen_drive_check.u_drives", "drive_stream");
+      signals.count = find_bytes(position + ".gen_drive_check.u_drives", "drive_count");
+      signals.data = find_bytes(position + ".gen_drive_check.u_drives", "drive_data");
     }
     drives.push_back(signals);
     if (target_config::kIsMem[p]) {
