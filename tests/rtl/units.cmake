@@ -67,6 +67,26 @@ endforeach()
 pianola_add_test(mem_position_test units ${CMAKE_CURRENT_LIST_DIR}/mem_position_test.cc
   LIBRARIES pianola_isa unit_mem4 unit_mem16 unit_mem_synthesis4 unit_mem_synthesis16)
 
+# Queues, FIFOs and lines, in a bench for both forms. Not under pianola_options: generated code.
+foreach(form queues queues_synthesis)
+  set(defines)
+  if(form STREQUAL queues_synthesis)
+    set(defines -DPIANOLA_SYNTHESIS_FORM)
+  endif()
+  set(sources ${PROJECT_SOURCE_DIR}/rtl/waivers.vlt)
+  foreach(source pianola_pkg sequencer ram_1r1w port_fifo delay_line)
+    list(APPEND sources ${PROJECT_SOURCE_DIR}/rtl/${source}.sv)
+  endforeach()
+  add_library(unit_${form} STATIC)
+  target_include_directories(unit_${form} SYSTEM INTERFACE ${VERILATOR_ROOT}/include)
+  target_compile_options(unit_${form} PRIVATE -w)
+  verilate(unit_${form} SOURCES ${sources} ${CMAKE_CURRENT_LIST_DIR}/queue_bench.sv
+    TOP_MODULE queue_bench PREFIX V${form}
+    VERILATOR_ARGS -Wall -O3 --x-assign fast --x-initial fast --noassert ${defines})
+endforeach()
+pianola_add_test(queue_forms_test units ${CMAKE_CURRENT_LIST_DIR}/queue_forms_test.cc
+  LIBRARIES pianola_isa unit_queues unit_queues_synthesis)
+
 # Not a test: cycles a second of each unit alone.
 add_executable(units_speed EXCLUDE_FROM_ALL ${CMAKE_CURRENT_LIST_DIR}/units_speed.cc)
 target_link_libraries(units_speed PRIVATE pianola_options pianola_isa
