@@ -82,8 +82,10 @@ module core #(
 `endif
 `ifdef PIANOLA_CORE_FAST
   localparam int unsigned Beats = 1;
+  localparam int unsigned StreamRows = 1 << $clog2(Positions);  // that a unit sees, see stream_row
 `else
   localparam int unsigned Beats = target_pkg::Beats;
+  localparam int unsigned StreamRows = 1;
 `endif
 `undef PIANOLA_CORE_FAST
   localparam int unsigned BeatW = V / Beats;
@@ -235,13 +237,61 @@ module core #(
     if (32'(target_pkg::UnitKinds[position*4 +: 4]) == target_pkg::UnitMem) width_of = 1;
   endfunction
 
+  // The drivers and vectors of the position that has most of them, and the numbers of all positions.
+  function automatic integer drivers_max();
+    drivers_max = 0;
+    for (integer p = 0; p < Positions; p++) begin
+      if (drivers_of(p) > drivers_max) drivers_max = drivers_of(p);
+    end
+  endfunction
+  function automatic integer vectors_max();
+    vectors_max = 0;
+    for (integer p = 0; p < Positions; p++) begin
+      if (drivers_of(p) * width_of(p) > vectors_max) vectors_max = drivers_of(p) * width_of(p);
+    end
+  endfunction
+  function automatic logic [Positions*8-1:0] all_drivers();
+    for (integer p = 0; p < Positions; p++) all_drivers[p*8 +: 8] = 8'(drivers_of(p));
+  endfunction
+  function automatic logic [Positions*8-1:0] all_widths();
+    for (integer p = 0; p < Positions; p++) all_widths[p*8 +: 8] = 8'(width_of(p));
+  endfunction
+  localparam int unsigned MaxDrivers = drivers_max();
+  localparam int unsigned MaxVectors = vectors_max();
+  localparam int unsigned AtW = Streams + 8;
+  // Of the streams of all positions a unit gets those of its own, or all and the place of its own.
+  localparam int unsigned RowStep = (StreamRows == 1) ? Streams * BeatW : 0;
+  localparam int unsigned UnitW =
+      (StreamRows == 1) ? Streams * BeatW : (2 * StreamRows * Streams) << $clog2(BeatW);
+  localparam int unsigned StoreW = (StreamRows == 1) ? Positions * Streams * BeatW : UnitW;
+
+  logic [StoreW-1:0]                     all_east, all_west;
+  logic [Positions*AtW-1:0]              all_east_at, all_west_at;
+  logic [Positions*Streams-1:0]          all_east_def, all_west_def;
+  // Here the harness sees what is driven, all_vectors where there are beats.
+  logic [Positions*MaxDrivers-1:0]       all_valid  /* verilator public_flat_rd */;
+  logic [Positions*MaxDrivers*16-1:0]    all_drives /* verilator public_flat_rd */;
+  logic [Positions*MaxVectors*BeatW-1:0] all_data   /* verilator public_flat_rd */;
+  localparam int unsigned CollectW = (Checks && (Beats > 1)) ? Positions * MaxVectors * V : 1;
+  logic [CollectW-1:0] all_vectors /* verilator public_flat_rd */;
+  stream_row #(
+    .Lanes(Lanes), .Streams(Streams), .Positions(Positions), .Drivers(MaxDrivers),
+    .Vectors(MaxVectors), .DriverCounts(all_drivers()), .Widths(all_widths()), .Beats(Beats),
+    .Checks(Checks)
+  ) u_streams (
+    .clk_i(clk_i), .rst_ni(rst_ni), .start_i(start_q), .live_i(live), .en_i(en),
+    .valid_i(all_valid), .drive_i(all_drives), .data_i(all_data), .east_o(all_east),
+    .west_o(all_west), .east_at_o(all_east_at), .west_at_o(all_west_at), .east_def_o(all_east_def),
+    .west_def_o(all_west_def)
+  );
+
   for (genvar p = 0; p < Positions; p++) begin : gen_position
     localparam int unsigned Kind = 32'(target_pkg::UnitKinds[p*4 +: 4]);
     localparam int unsigned Queue = 32'(target_pkg::FirstQueues[p*16 +: 16]);
     localparam int unsigned Drivers = drivers_of(p);
     localparam int unsigned Width = width_of(p);
 
-    logic [Streams*BeatW-1:0]   east, west;  // E[p], W[p]
+    logic [AtW-1:0]             east_at, west_at;
     logic [Streams-1:0]         east_def, west_def;
     logic [Drivers-1:0]         drive_valid;
     logic [Drivers*2-1:0]       drive_dirs;
@@ -251,49 +301,50 @@ module core #(
     logic                       conflict, holds, busy;
     logic [31:0]                unit_fault;
 
-    if (p == 0) begin : gen_first
-      assign east = '0;
-      assign east_def = Checks ? '0 : '1;
-    end
-    if (p == Positions - 1) begin : gen_last
-      assign west = '0;
-      assign west_def = Checks ? '0 : '1;
-    end else begin : gen_streams
-      stream_position #(
-        .Lanes(Lanes), .Streams(Streams), .WestDrivers(Drivers), .WestWidth(Width),
-        .EastDrivers(drivers_of(p + 1)), .EastWidth(width_of(p + 1)), .Beats(Beats),
-        .Checks(Checks)
-      ) u_streams (
-        .clk_i(clk_i), .rst_ni(rst_ni), .start_i(start_q), .live_i(live), .en_i(en), .east_i(east),
-        .east_def_i(east_def), .p_valid_i(drive_valid), .p_dirs_i(drive_dirs),
-        .p_stream_i(drive_stream), .p_count_i(drive_count), .p_data_i(drive_data),
-        .west_i(gen_position[p+1].west), .west_def_i(gen_position[p+1].west_def),
-        .q_valid_i(gen_position[p+1].drive_valid), .q_dirs_i(gen_position[p+1].drive_dirs),
-        .q_stream_i(gen_position[p+1].drive_stream), .q_count_i(gen_position[p+1].drive_count),
-        .q_data_i(gen_position[p+1].drive_data), .east_o(gen_position[p+1].east),
-        .east_def_o(gen_position[p+1].east_def), .west_o(west), .west_def_o(west_def)
-      );
-    end
-    if (Checks) begin : gen_drive_check
-      logic [Drivers*Width*V-1:0] vectors;
-      if (Beats == 1) begin : gen_whole
-        assign vectors = drive_data;
-      end else begin : gen_beats
-        for (genvar i = 0; i < Drivers * Width; i++) begin : gen_vector
-          beat_collector #(.Width(BeatW), .Beats(Beats)) u_vector (
-            .clk_i(clk_i), .live_i(live), .data_i(drive_data[i*BeatW +: BeatW]),
-            .data_o(vectors[i*V +: V])
-          );
-        end
+    assign east_at = all_east_at[p*AtW +: AtW];
+    assign west_at = all_west_at[p*AtW +: AtW];
+    assign east_def = all_east_def[p*Streams +: Streams];
+    assign west_def = all_west_def[p*Streams +: Streams];
+    logic [Drivers*16-1:0] drives;
+    assign all_valid[p*MaxDrivers +: MaxDrivers] = MaxDrivers'(drive_valid);
+    always_comb begin
+      for (int unsigned d = 0; d < Drivers; d++) begin
+        drives[d*16 +: 16] =
+            {4'd0, drive_count[d*4 +: 4], drive_stream[d*6 +: 6], drive_dirs[d*2 +: 2]};
       end
+    end
+`ifdef VERILATOR
+    // What nothing drives is not looked at.
+    always_latch begin
+      if (drive_valid != '0) begin
+        all_drives[p*MaxDrivers*16 +: Drivers*16] = drives;
+        all_data[p*MaxVectors*BeatW +: Drivers*Width*BeatW] = drive_data;
+      end
+    end
+`else
+    assign all_drives[p*MaxDrivers*16 +: MaxDrivers*16] = (MaxDrivers*16)'(drives);
+    assign all_data[p*MaxVectors*BeatW +: MaxVectors*BeatW] = (MaxVectors*BeatW)'(drive_data);
+`endif
+
+    if (Checks) begin : gen_drive_check
       drive_checker #(
-        .Lanes(Lanes), .Streams(Streams), .Drivers(Drivers), .Width(Width)
+        .Streams(Streams), .Drivers(Drivers), .Width(Width)
       ) u_drives (
         .drive_valid_i(drive_valid), .drive_dirs_i(drive_dirs), .drive_stream_i(drive_stream),
-        .drive_count_i(drive_count), .drive_data_i(vectors), .conflict_o(conflict)
+        .drive_count_i(drive_count), .conflict_o(conflict)
       );
     end else begin : gen_no_drive_check
       assign conflict = 1'b0;
+    end
+    if (CollectW == 1) begin : gen_no_collect
+      if (p == 0) assign all_vectors = 1'b0;
+    end else begin : gen_collect
+      for (genvar i = 0; i < Drivers * Width; i++) begin : gen_vector
+        beat_collector #(.Width(BeatW), .Beats(Beats)) u_vector (
+          .clk_i(clk_i), .live_i(live), .data_i(drive_data[i*BeatW +: BeatW]),
+          .data_o(all_vectors[(p*MaxVectors + i)*V +: V])
+        );
+      end
     end
 
     if (Kind == target_pkg::UnitPort) begin : gen_port
@@ -306,13 +357,16 @@ module core #(
         .HostBytesPerCycle(target_pkg::HostBytesPerCycle),
         .MemoryBytesPerCycle(target_pkg::MemoryBytesPerCycle),
         .FreezeDepth(target_pkg::FreezeDepth), .QueueDepth(target_pkg::QueueDepth),
-        .Beats(Beats), .Checks(Checks)
+        .Beats(Beats), .Checks(Checks),
+        .StreamRows(StreamRows)
       ) u_ports (
         .clk_i(clk_i), .rst_ni(rst_ni), .start_i(start_q), .step_i(step), .grant_i(grant),
         .front_now_i(front_cycle_q[15:0]), .word_i(pop), .push_i(push_set[Queue +: 5]),
         .entry_i(word[pianola_pkg::TimingLsb +: TimingW + PortW]), .totals_i(totals_q),
         .ready_o(port_ready), .filled_o(port_filled), .holds_o(port_holds),
-        .front_fault_o(port_front_fault), .beat_i(beat), .live_i(live), .en_i(en), .east_i(east), .west_i(west),
+        .front_fault_o(port_front_fault), .beat_i(beat), .live_i(live), .en_i(en),
+        .east_i(all_east[p*RowStep +: UnitW]), .west_i(all_west[p*RowStep +: UnitW]),
+        .east_at_i(east_at), .west_at_i(west_at),
         .east_def_i(east_def), .west_def_i(west_def), .out_valid_o(drive_valid),
         .out_dirs_o(drive_dirs), .out_stream_o(drive_stream), .out_count_o(drive_count),
         .out_data_o(drive_data), .busy_o(busy), .fault_o(unit_fault),
@@ -351,12 +405,14 @@ module core #(
         );
         vxm_chain #(
           .Lanes(Lanes), .Streams(Streams), .Accumulators(target_pkg::VxmAccumulators),
-          .Stages(target_pkg::VxmStages), .Beats(Beats), .Checks(Checks)
+          .Stages(target_pkg::VxmStages), .Beats(Beats), .Checks(Checks),
+          .StreamRows(StreamRows)
         ) u_chain (
           .clk_i(clk_i), .rst_ni(rst_ni), .beat_i(beat), .live_i(live), .en_i(en), .start_i(start_q), .issue_i(issue),
           .instr_i(157'(instr)), .first1_i(first1), .last1_i(last1), .first2_i(first2),
           .last2_i(last2), .first3_i(first3), .last3_i(last3), .acc_offset_i(acc_offset),
-          .select_offset_i(select_offset), .regs_i(regs_q), .east_i(east), .west_i(west),
+          .select_offset_i(select_offset), .regs_i(regs_q), .east_i(all_east[p*RowStep +: UnitW]), .west_i(all_west[p*RowStep +: UnitW]),
+        .east_at_i(east_at), .west_at_i(west_at),
           .east_def_i(east_def), .west_def_i(west_def), .out_valid_o(drive_valid[c]),
           .out_dirs_o(drive_dirs[c*2 +: 2]), .out_stream_o(drive_stream[c*6 +: 6]),
           .out_count_o(count), .out_data_o(drive_data[c*Width*BeatW +: Width*BeatW]),
@@ -377,12 +433,14 @@ module core #(
     end else if (Kind == target_pkg::UnitMem) begin : gen_mem
       mem_position #(
         .Lanes(Lanes), .Streams(Streams), .Slices(Slices), .Words(target_pkg::WordsPerSlice),
-        .Depth(target_pkg::QueueDepth), .Beats(Beats), .Checks(Checks)
+        .Depth(target_pkg::QueueDepth), .Beats(Beats), .Checks(Checks),
+        .StreamRows(StreamRows)
       ) u_mem (
         .clk_i(clk_i), .rst_ni(rst_ni), .start_i(start_q), .beat_i(beat), .live_i(live),
         .en_i(en), .now_i(cycle_q[15:0]),
         .push_i(back_push[Queue +: 2*Slices]), .entry_i(entry[TimingW + MemW - 1:0]),
-        .regs_i(regs_q), .east_i(east), .west_i(west), .east_def_i(east_def),
+        .regs_i(regs_q), .east_i(all_east[p*RowStep +: UnitW]), .west_i(all_west[p*RowStep +: UnitW]),
+        .east_at_i(east_at), .west_at_i(west_at), .east_def_i(east_def),
         .west_def_i(west_def), .out_valid_o(drive_valid), .out_dirs_o(drive_dirs),
         .out_stream_o(drive_stream), .out_data_o(drive_data), .holds_o(holds), .busy_o(busy),
         .fault_o(unit_fault)
@@ -407,10 +465,12 @@ module core #(
         .b_offset_o(), .holds_o(holds), .fault_o(queue_fault)
       );
       sxm #(
-        .Lanes(Lanes), .Streams(Streams), .Beats(Beats), .Checks(Checks)
+        .Lanes(Lanes), .Streams(Streams), .Beats(Beats), .Checks(Checks),
+        .StreamRows(StreamRows)
       ) u_sxm (
         .clk_i(clk_i), .rst_ni(rst_ni), .beat_i(beat), .live_i(live), .en_i(en), .start_i(start_q), .issue_i(issue),
-        .instr_i(157'(instr)), .amount_offset_i(amount_offset), .east_i(east), .west_i(west),
+        .instr_i(157'(instr)), .amount_offset_i(amount_offset), .east_i(all_east[p*RowStep +: UnitW]), .west_i(all_west[p*RowStep +: UnitW]),
+        .east_at_i(east_at), .west_at_i(west_at),
         .east_def_i(east_def), .west_def_i(west_def), .out_valid_o(drive_valid),
         .out_dirs_o(drive_dirs), .out_stream_o(drive_stream), .out_count_o(count),
         .out_data_o(drive_data), .fault_o(move_fault), .busy_o(busy)
@@ -457,13 +517,15 @@ module core #(
       );
       mxm #(
         .Lanes(Lanes), .Streams(Streams), .LoadStreams(target_pkg::MxmLoadStreams),
-        .Accumulators(target_pkg::MxmAccumulators), .Beats(Beats), .Checks(Checks)
+        .Accumulators(target_pkg::MxmAccumulators), .Beats(Beats), .Checks(Checks),
+        .StreamRows(StreamRows)
       ) u_mxm (
         .clk_i(clk_i), .rst_ni(rst_ni), .beat_i(beat), .live_i(live), .en_i(en), .start_i(start_q),
         .load_issue_i(load_issue), .load_instr_i(157'(load_instr)), .row_offset_i(row_offset),
         .mac_issue_i(mac_issue), .mac_instr_i(157'(mac_instr)), .mac_first1_i(mac_first1),
         .mac_first2_i(mac_first2), .mac_last2_i(mac_last2), .acc_offset_i(acc_offset),
-        .east_i(east), .west_i(west), .east_def_i(east_def), .west_def_i(west_def),
+        .east_i(all_east[p*RowStep +: UnitW]), .west_i(all_west[p*RowStep +: UnitW]),
+        .east_at_i(east_at), .west_at_i(west_at), .east_def_i(east_def), .west_def_i(west_def),
         .out_valid_o(drive_valid), .out_dirs_o(drive_dirs), .out_stream_o(drive_stream),
         .out_count_o(count), .out_data_o(drive_data), .fault_o(mxm_fault), .busy_o(busy)
       );

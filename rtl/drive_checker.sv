@@ -1,9 +1,7 @@
 // The rule stream_conflict at one position: two drives of one direction and stream in one cycle.
-// Here the harness sees what the position drives, where drive_valid tells that it does.
 `default_nettype none
 
 module drive_checker #(
-  parameter int unsigned Lanes = 16,
   parameter int unsigned Streams = 16,
   parameter int unsigned Drivers = 4,
   parameter int unsigned Width = 4
@@ -12,29 +10,12 @@ module drive_checker #(
   input  wire logic [Drivers*2-1:0]             drive_dirs_i,
   input  wire logic [Drivers*6-1:0]             drive_stream_i,
   input  wire logic [Drivers*4-1:0]             drive_count_i,
-  input  wire logic [Drivers*Width*Lanes*8-1:0] drive_data_i,
   output logic                                  conflict_o
 );
 
   localparam int unsigned StreamW = $clog2(Streams);
   logic [Streams-1:0] east, west;
   logic [StreamW-1:0] stream;
-
-  // Copies for the harness, taken where there is something to see.
-  logic [Drivers-1:0]               drive_valid  /* verilator public_flat_rd */;
-  logic [Drivers*2-1:0]             drive_dirs   /* verilator public_flat_rd */;
-  logic [Drivers*6-1:0]             drive_stream /* verilator public_flat_rd */;
-  logic [Drivers*4-1:0]             drive_count  /* verilator public_flat_rd */;
-  logic [Drivers*Width*Lanes*8-1:0] drive_data   /* verilator public_flat_rd */;
-  assign drive_valid = drive_valid_i;
-  always_latch begin
-    if (drive_valid_i != '0) begin
-      drive_dirs = drive_dirs_i;
-      drive_stream = drive_stream_i;
-      drive_count = drive_count_i;
-      drive_data = drive_data_i;
-    end
-  end
 
   // One driver cannot collide with itself.
   always_comb begin

@@ -24,8 +24,12 @@ module mem_position #(
   parameter int unsigned Depth = 16,
   parameter int unsigned Beats = 1,  // clock edges per machine cycle; the synthesis form only
   parameter bit          Checks = 1'b1,
+  parameter int unsigned StreamRows = 1,   // see stream_row; 1: only the position's own
   localparam int unsigned V = Lanes * 8,
   localparam int unsigned BeatW = V / Beats,
+  localparam int unsigned StoreW =
+      (StreamRows == 1) ? Streams * BeatW : (2 * StreamRows * Streams) << $clog2(BeatW),
+  localparam int unsigned AtW = Streams + 8,
   localparam int unsigned BeatCountW = (Beats > 1) ? $clog2(Beats) : 1,
   localparam int unsigned PayloadW = pianola_pkg::MemPayloadW,
   localparam int unsigned EntryW = pianola_pkg::TimingW + PayloadW
@@ -40,8 +44,10 @@ module mem_position #(
   input  wire logic [2*Slices-1:0]  push_i,
   input  wire logic [EntryW-1:0]    entry_i,
   input  wire logic [32*32-1:0]     regs_i,
-  input  wire logic [Streams*BeatW-1:0] east_i,  // of this beat
-  input  wire logic [Streams*BeatW-1:0] west_i,
+  input  wire logic [StoreW-1:0]    east_i,  // of this beat
+  input  wire logic [StoreW-1:0]    west_i,
+  input  wire logic [AtW-1:0]       east_at_i,
+  input  wire logic [AtW-1:0]       west_at_i,
   input  wire logic [Streams-1:0]   east_def_i,
   input  wire logic [Streams-1:0]   west_def_i,
   output logic [Slices-1:0]         out_valid_o,
@@ -74,6 +80,8 @@ module mem_position #(
   localparam int unsigned StreamW = $clog2(Streams);
   localparam int unsigned SliceW = (Slices > 1) ? $clog2(Slices) : 1;
   localparam int unsigned QueueW = $clog2(Queues);
+  localparam int unsigned StreamRowW = (StreamRows > 1) ? $clog2(StreamRows) : 1;
+  localparam int unsigned PitchW = $clog2(V);
 
   if (pianola_pkg::latency_mem_read(Lanes) != 2) begin : gen_read_latency_other
     $error("mem_position: mem_read must be 2");
@@ -122,7 +130,7 @@ module mem_position #(
   logic [Queues-1:0]   want, active;
   logic [EntryW-1:0]   entry;
   logic                last1, last2, last3, finish, take, bank, read_bank, drives;
-  logic [31:0]         sum, read_sum, lane, from;
+  logic [31:0]         sum, read_sum, lane;
   logic [15:0]         index;
   logic [2:0]          rows;
   logic [StreamW-1:0]  stream;
@@ -131,7 +139,18 @@ module mem_position #(
   logic [Slices*8-1:0] out_to;
   // What is driven, in the word of a memory: no cost where nothing is read.
   logic [Slices*(V+8)-1:0] out [0:0];
-  assign {out_stream_o, out_dirs_o, out_data_o} = out[0];
+  always_latch begin
+    if (out_valid_o != '0) {out_stream_o, out_dirs_o, out_data_o} = out[0];
+  end
+
+  // Where the vector of a stream begins: see stream_row.
+  function automatic logic [31:0] stream_place(input logic [AtW-1:0] at,
+                                               input logic [StreamW-1:0] number);
+    logic [Streams-1:0] planes;
+    planes = at[Streams-1:0];
+    stream_place = (StreamRows == 1) ? 32'(number) * V
+        : 32'({at[Streams +: StreamRowW], number, planes[number], PitchW'(0)});
+  endfunction
 
   function automatic logic [31:0] place(input logic [31:0] slice, input logic [31:0] address);
     logic [31:0] in_slice;
@@ -219,14 +238,15 @@ module mem_position #(
             if (entry[Pay + pianola_pkg::MemOpLsb +: 2] == pianola_pkg::MemOpGather) begin
               // The index is a pair of streams.
               stream = entry[Pay + pianola_pkg::MemIndexStreamLsb +: StreamW] & ~StreamW'(1);
-              from = 32'(stream) * V;
               if (entry[Pay + pianola_pkg::MemIndexDirLsb] == pianola_pkg::DirectionEast) begin
-                index = {east_i[from + V +: 8], east_i[from +: 8]};
+                index = {east_i[stream_place(east_at_i, stream | StreamW'(1)) +: 8],
+                         east_i[stream_place(east_at_i, stream) +: 8]};
                 if (!east_def_i[stream] || !east_def_i[stream | StreamW'(1)]) begin
                   fault[pianola_pkg::RuleStreamUndefined] = 1'b1;
                 end
               end else begin
-                index = {west_i[from + V +: 8], west_i[from +: 8]};
+                index = {west_i[stream_place(west_at_i, stream | StreamW'(1)) +: 8],
+                         west_i[stream_place(west_at_i, stream) +: 8]};
                 if (!west_def_i[stream] || !west_def_i[stream | StreamW'(1)]) begin
                   fault[pianola_pkg::RuleStreamUndefined] = 1'b1;
                 end
@@ -286,12 +306,11 @@ module mem_position #(
               write_one_lane[k[SliceW-1:0]] = 1'b1;
               write_lane[k] = (lane >= Lanes) ? '0 : lane;
             end
-            from = 32'(stream) * V;
             if (entry[Pay + pianola_pkg::MemDirLsb] == pianola_pkg::DirectionEast) begin
-              write_data[k] = east_i[from +: V];
+              write_data[k] = east_i[stream_place(east_at_i, stream) +: V];
               if (!east_def_i[stream]) fault[pianola_pkg::RuleStreamUndefined] = 1'b1;
             end else begin
-              write_data[k] = west_i[from +: V];
+              write_data[k] = west_i[stream_place(west_at_i, stream) +: V];
               if (!west_def_i[stream]) fault[pianola_pkg::RuleStreamUndefined] = 1'b1;
             end
             if (!entry[Pay + pianola_pkg::MemOpLsb] ||
@@ -403,8 +422,10 @@ module mem_position #(
   /* verilator lint_on UNUSEDSIGNAL */
   /* verilator lint_on BLKSEQ */
   logic unused_beat;
-  assign unused_beat = &{1'b0, beat_i, live_i};
+  assign unused_beat = &{1'b0, beat_i, live_i, east_at_i, west_at_i};
 `else
+  logic unused_at;
+  assign unused_at = &{1'b0, east_at_i, west_at_i};
   logic [2*Slices-1:0]  queue_holds;
   logic [Slices-1:0]    slice_busy;
   logic [Slices*32-1:0] slice_fault;

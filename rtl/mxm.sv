@@ -18,7 +18,11 @@ module mxm #(
     parameter int unsigned Accumulators = 32,
     parameter int unsigned Beats = 1,
     parameter bit Checks = 1'b1,
+    parameter int unsigned StreamRows = 1,  // see stream_row; 1: only the position's own
     localparam int unsigned VectorW = Lanes * 8 / Beats,  // of a beat
+    localparam int unsigned StoreW = StreamRows == 1 ? Streams * VectorW
+        : (2 * StreamRows * Streams) << $clog2(VectorW),
+    localparam int unsigned AtW = Streams + 8,
     localparam int unsigned BeatCountW = Beats > 1 ? $clog2(Beats) : 1
 ) (
     input wire logic clk_i,
@@ -39,8 +43,10 @@ module mxm #(
     input wire logic mac_last2_i,
     input wire logic signed [9:0] acc_offset_i,
 
-    input wire logic [Streams*VectorW-1:0] east_i,
-    input wire logic [Streams*VectorW-1:0] west_i,
+    input wire logic [StoreW-1:0] east_i,
+    input wire logic [StoreW-1:0] west_i,
+    input wire logic [AtW-1:0] east_at_i,
+    input wire logic [AtW-1:0] west_at_i,
     input wire logic [Streams-1:0] east_def_i,
     input wire logic [Streams-1:0] west_def_i,
 
@@ -128,7 +134,8 @@ module mxm #(
         .Lanes(Lanes),
         .Streams(Streams),
         .LoadStreams(LoadStreams),
-        .Accumulators(Accumulators)
+        .Accumulators(Accumulators),
+        .StreamRows(StreamRows)
     ) u_array (
         .clk_i(clk_i),
         .rst_ni(rst_ni),
@@ -136,6 +143,8 @@ module mxm #(
         .start_i(start_i),
         .east_i(east_i),
         .west_i(west_i),
+        .east_at_i(east_at_i),
+        .west_at_i(west_at_i),
         .load_i(load_issue_i && 32'(load_stream) + LoadStreams <= Streams),
         .load_dir_i(load_dir),
         .load_stream_i(load_stream),
@@ -154,6 +163,9 @@ module mxm #(
     logic unused_beat;
     assign unused_beat = &{1'b0, beat_i, live_i};
   end
+
+  logic unused_at;
+  assign unused_at = &{1'b0, east_at_i, west_at_i};
 
   // What is driven, and where.
   logic [Latency-1:0] valid_q;

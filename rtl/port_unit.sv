@@ -20,8 +20,12 @@ module port_unit #(
   parameter int unsigned QueueDepth = 16,
   parameter int unsigned Beats = 1,
   parameter bit          Checks = 1'b1,
+  parameter int unsigned StreamRows = 1,  // see stream_row; 1: only the position's own
   localparam int unsigned V = Lanes * 8,
   localparam int unsigned BeatW = V / Beats,
+  localparam int unsigned StoreW = StreamRows == 1 ? Streams * BeatW
+      : (2 * StreamRows * Streams) << $clog2(BeatW),
+  localparam int unsigned AtW = Streams + 8,
   localparam int unsigned BeatCountW = (Beats > 1) ? $clog2(Beats) : 1,
   localparam int unsigned TapeW = (TapeBytesPerCycle + Lanes - 1) / Lanes,
   localparam int unsigned KvW = (KvBytesPerCycle + Lanes - 1) / Lanes,
@@ -48,8 +52,10 @@ module port_unit #(
   input  wire logic [BeatCountW-1:0] beat_i,
   input  wire logic                  live_i,
   input  wire logic                  en_i,
-  input  wire logic [Streams*BeatW-1:0] east_i,
-  input  wire logic [Streams*BeatW-1:0] west_i,
+  input  wire logic [StoreW-1:0]     east_i,
+  input  wire logic [StoreW-1:0]     west_i,
+  input  wire logic [AtW-1:0]        east_at_i,
+  input  wire logic [AtW-1:0]        west_at_i,
   input  wire logic [Streams-1:0]    east_def_i,
   input  wire logic [Streams-1:0]    west_def_i,
   output logic [2:0]                 out_valid_o,
@@ -132,24 +138,26 @@ module port_unit #(
   send_port #(
     .Lanes(Lanes), .Streams(Streams), .Width(Width), .FifoVectors(KvFifoVectors),
     .BytesPerCycle(KvBytesPerCycle), .FreezeDepth(FreezeDepth), .QueueDepth(QueueDepth),
-    .Beats(Beats), .Checks(Checks)
+    .Beats(Beats), .Checks(Checks), .StreamRows(StreamRows)
   ) u_kv_send (
     .clk_i(clk_i), .rst_ni(rst_ni), .start_i(start_i), .step_i(step_i), .grant_i(grant_i),
     .front_now_i(front_now_i), .push_i(push_i[3]), .entry_i(entry_i[SendEntryW-1:0]),
     .total_i(totals_i[3*32 +: 32]), .ready_o(ready[3]), .holds_o(holds[3]), .moves_o(kv_out_moves),
-    .front_fault_o(fault3), .live_i(live_i), .east_i(east_i), .west_i(west_i), .east_def_i(east_def_i),
+    .front_fault_o(fault3), .live_i(live_i), .east_i(east_i), .west_i(west_i), .east_at_i(east_at_i),
+    .west_at_i(west_at_i), .east_def_i(east_def_i),
     .west_def_i(west_def_i), .undefined_o(undefined[0]), .busy_o(busy[3]),
     .out_take_i(kv_take_i), .out_level_o(kv_level_o), .out_data_o(kv_data_o)
   );
   send_port #(
     .Lanes(Lanes), .Streams(Streams), .Width(Width), .FifoVectors(HostFifoVectors),
     .BytesPerCycle(HostBytesPerCycle), .FreezeDepth(FreezeDepth), .QueueDepth(QueueDepth),
-    .Beats(Beats), .Checks(Checks)
+    .Beats(Beats), .Checks(Checks), .StreamRows(StreamRows)
   ) u_host_send (
     .clk_i(clk_i), .rst_ni(rst_ni), .start_i(start_i), .step_i(step_i), .grant_i(grant_i),
     .front_now_i(front_now_i), .push_i(push_i[4]), .entry_i(entry_i[SendEntryW-1:0]),
     .total_i(totals_i[4*32 +: 32]), .ready_o(ready[4]), .holds_o(holds[4]), .moves_o(),
-    .front_fault_o(fault4), .live_i(live_i), .east_i(east_i), .west_i(west_i), .east_def_i(east_def_i),
+    .front_fault_o(fault4), .live_i(live_i), .east_i(east_i), .west_i(west_i), .east_at_i(east_at_i),
+    .west_at_i(west_at_i), .east_def_i(east_def_i),
     .west_def_i(west_def_i), .undefined_o(undefined[1]), .busy_o(busy[4]),
     .out_take_i(host_take_i), .out_level_o(host_level_o), .out_data_o(host_data_o)
   );

@@ -17,8 +17,12 @@ module send_port #(
   parameter int unsigned QueueDepth = 16,
   parameter int unsigned Beats = 1,         // clock edges per machine cycle
   parameter bit          Checks = 1'b1,
+  parameter int unsigned StreamRows = 1,          // see stream_row; 1: only the position's own
   localparam int unsigned V = Lanes * 8,
   localparam int unsigned BeatW = V / Beats,
+  localparam int unsigned StoreW = StreamRows == 1 ? Streams * BeatW
+      : (2 * StreamRows * Streams) << $clog2(BeatW),
+  localparam int unsigned AtW = Streams + 8,
   localparam int unsigned OutWidth = (BytesPerCycle + Lanes - 1) / Lanes,
   localparam int unsigned EntryW = pianola_pkg::TimingW + pianola_pkg::PortSendPayloadW
 ) (
@@ -38,8 +42,10 @@ module send_port #(
   output logic [31:0]                front_fault_o,
   // Back
   input  wire logic                  live_i,
-  input  wire logic [Streams*BeatW-1:0] east_i,
-  input  wire logic [Streams*BeatW-1:0] west_i,
+  input  wire logic [StoreW-1:0]     east_i,
+  input  wire logic [StoreW-1:0]     west_i,
+  input  wire logic [AtW-1:0]        east_at_i,
+  input  wire logic [AtW-1:0]        west_at_i,
   input  wire logic [Streams-1:0]    east_def_i,
   input  wire logic [Streams-1:0]    west_def_i,
   output logic                       undefined_o,  // took a stream that holds no value
@@ -53,6 +59,16 @@ module send_port #(
   localparam int unsigned Capacity = FifoVectors + (FreezeDepth + 4) * OutWidth;
   localparam int unsigned FieldW = pianola_pkg::PortSendPayloadW;
   localparam int unsigned StreamW = $clog2(Streams);
+  localparam int unsigned StreamRowW = (StreamRows > 1) ? $clog2(StreamRows) : 1;
+  localparam int unsigned PitchW = $clog2(BeatW);
+
+  // Where the vector of a stream begins: see stream_row.
+  function automatic logic [31:0] place(input logic [AtW-1:0] at, input logic [StreamW-1:0] stream);
+    logic [Streams-1:0] planes;
+    planes = at[Streams-1:0];
+    place = (StreamRows == 1) ? 32'(stream) * BeatW
+        : 32'({at[Streams +: StreamRowW], stream, planes[stream], PitchW'(0)});
+  endfunction
 
   // Front
   logic              want, issue;
@@ -110,9 +126,9 @@ module send_port #(
         stream = op[pianola_pkg::PortSendStreamLsb +: StreamW] + StreamW'(w);
         if (w < 32'(op[pianola_pkg::PortSendCountLsb +: 4])) begin
           if (op[pianola_pkg::PortSendDirLsb] == pianola_pkg::DirectionEast) begin
-            data[w*BeatW +: BeatW] = east_i[32'(stream)*BeatW +: BeatW];
+            data[w*BeatW +: BeatW] = east_i[place(east_at_i, stream) +: BeatW];
           end else begin
-            data[w*BeatW +: BeatW] = west_i[32'(stream)*BeatW +: BeatW];
+            data[w*BeatW +: BeatW] = west_i[place(west_at_i, stream) +: BeatW];
           end
         end
       end

@@ -8,20 +8,8 @@
 //
 // With several beats per machine cycle (the synthesis form only) Lanes / Beats lanes pass at each clock
 // edge of a machine cycle, lane 0 first: inputs and outputs are those of this beat.
-//
-// Two forms, equal at the ports where a stream is defined (tests/rtl compares them):
-// - synthesis: every stream has one multiplexer over what may be driven on it (stream_choice);
-// - simulation (Verilator, unless PIANOLA_SYNTHESIS_FORM is defined): the rising edge takes the
-//   groups of streams in which something is defined and writes each vector that is driven to its
-//   place, a variable part select, of which a synthesizer makes a shifter of all streams. The falling
-//   edge shows what was taken: so positions may be evaluated in any order, and nothing else is copied.
+// Every stream has one multiplexer over what may be driven on it (stream_choice).
 `default_nettype none
-
-`ifdef VERILATOR
-`ifndef PIANOLA_SYNTHESIS_FORM
-`define PIANOLA_STREAM_FAST
-`endif
-`endif
 
 module stream_position #(
   parameter int unsigned Lanes = 16,
@@ -91,70 +79,6 @@ module stream_position #(
     end
   end
 
-`ifdef PIANOLA_STREAM_FAST
-  localparam int unsigned Group = 4;  // streams
-  localparam int unsigned Groups = Streams / Group;
-
-  /* verilator lint_off BLKSEQ */  // *_next and *_moves belong to the two processes below
-  logic [Streams*V-1:0] east_next, west_next;
-  logic [Groups-1:0]    east_moves, west_moves;
-  logic [StreamW-1:0]   stream;
-  always_ff @(posedge clk_i) begin
-    east_moves = '0;
-    west_moves = '0;
-    if (en_i) begin
-      for (int unsigned g = 0; g < Groups; g++) begin
-        if (east_def_i[g*Group +: Group] != '0) begin
-          east_next[g*Group*V +: Group*V] = east_i[g*Group*V +: Group*V];
-          east_moves[g] = 1'b1;
-        end
-        if (west_def_i[g*Group +: Group] != '0) begin
-          west_next[g*Group*V +: Group*V] = west_i[g*Group*V +: Group*V];
-          west_moves[g] = 1'b1;
-        end
-      end
-      if (p_valid_i != '0) begin
-        for (int unsigned d = 0; d < WestDrivers; d++) begin
-          if (p_valid_i[d] && p_dirs_i[d*2]) begin
-            for (int unsigned w = 0; w < WestWidth; w++) begin
-              stream = p_stream_i[d*6 +: StreamW] + StreamW'(w);
-              if (w < 32'(p_count_i[d*4 +: 4])) begin
-                east_next[32'(stream)*V +: V] = p_data_i[(d*WestWidth + w)*V +: V];
-                east_moves[stream[StreamW-1:2]] = 1'b1;
-              end
-            end
-          end
-        end
-      end
-      if (q_valid_i != '0) begin
-        for (int unsigned d = 0; d < EastDrivers; d++) begin
-          if (q_valid_i[d] && q_dirs_i[d*2+1]) begin
-            for (int unsigned w = 0; w < EastWidth; w++) begin
-              stream = q_stream_i[d*6 +: StreamW] + StreamW'(w);
-              if (w < 32'(q_count_i[d*4 +: 4])) begin
-                west_next[32'(stream)*V +: V] = q_data_i[(d*EastWidth + w)*V +: V];
-                west_moves[stream[StreamW-1:2]] = 1'b1;
-              end
-            end
-          end
-        end
-      end
-    end
-  end
-  always_ff @(negedge clk_i) begin
-    for (int unsigned g = 0; g < Groups; g++) begin
-      if (east_moves[g]) begin
-        east_q[g*Group*V +: Group*V] = east_next[g*Group*V +: Group*V];
-      end
-      if (west_moves[g]) begin
-        west_q[g*Group*V +: Group*V] = west_next[g*Group*V +: Group*V];
-      end
-    end
-  end
-  /* verilator lint_on BLKSEQ */
-  logic unused_live;
-  assign unused_live = live_i;
-`else
   logic [Streams*V-1:0] east_d, west_d;
   logic [WestDrivers-1:0] east_drivers;
   logic [EastDrivers-1:0] west_drivers;
@@ -185,8 +109,6 @@ module stream_position #(
       west_q <= (Beats*Streams*V)'({west_d, west_q} >> (Streams*V));
     end
   end
-`endif
-`undef PIANOLA_STREAM_FAST
 
   assign east_o = east_q[Streams*V-1:0];
   assign west_o = west_q[Streams*V-1:0];

@@ -16,8 +16,12 @@ module sxm #(
     parameter int unsigned Streams = 16,
     parameter int unsigned Beats = 1,
     parameter bit Checks = 1'b1,
+    parameter int unsigned StreamRows = 1,  // see stream_row; 1: only the position's own
     localparam int unsigned VectorW = Lanes * 8,
     localparam int unsigned BeatW = VectorW / Beats,
+    localparam int unsigned StoreW = StreamRows == 1 ? Streams * BeatW
+        : (2 * StreamRows * Streams) << $clog2(BeatW),
+    localparam int unsigned AtW = Streams + 8,
     localparam int unsigned BeatCountW = Beats > 1 ? $clog2(Beats) : 1
 ) (
     input wire logic clk_i,
@@ -31,8 +35,10 @@ module sxm #(
     input wire logic [156:0] instr_i,
     input wire logic signed [13:0] amount_offset_i,
 
-    input wire logic [Streams*BeatW-1:0] east_i,
-    input wire logic [Streams*BeatW-1:0] west_i,
+    input wire logic [StoreW-1:0] east_i,
+    input wire logic [StoreW-1:0] west_i,
+    input wire logic [AtW-1:0] east_at_i,
+    input wire logic [AtW-1:0] west_at_i,
     input wire logic [Streams-1:0] east_def_i,
     input wire logic [Streams-1:0] west_def_i,
 
@@ -48,6 +54,8 @@ module sxm #(
   localparam int unsigned Depth = Latency - 1;
   localparam int unsigned SlotW = Depth > 1 ? $clog2(Depth) : 1;
   localparam int unsigned StreamW = $clog2(Streams);
+  localparam int unsigned StreamRowW = StreamRows > 1 ? $clog2(StreamRows) : 1;
+  localparam int unsigned PitchW = $clog2(VectorW);
   localparam int unsigned LaneW = $clog2(Lanes);
   localparam int unsigned Rows = Lanes > 64 ? 16 : Lanes;  // of the transpose buffer
   localparam int unsigned RowW = $clog2(Rows);
@@ -75,6 +83,8 @@ module sxm #(
   localparam int unsigned OutW = 3 + 6 + 2;
   logic [OutW-1:0] out_q;
   logic [Latency-1:0] valid_q;
+  logic unused_at;
+  assign unused_at = &{1'b0, east_at_i, west_at_i};
 
   if (Beats > 1) begin : gen_beats
     latency_line #(.Width(OutW), .Depth(Latency)) u_out (
@@ -141,9 +151,18 @@ module sxm #(
     end
   endtask
 
+  // Where the vector of a stream begins: see stream_row.
+  function automatic logic [31:0] place(input logic [AtW-1:0] at, input logic [StreamW-1:0] number);
+    logic [Streams-1:0] planes;
+    planes = at[Streams-1:0];
+    place = (StreamRows == 1) ? 32'(number) * VectorW
+        : 32'({at[Streams +: StreamRowW], number, planes[number], PitchW'(0)});
+  endfunction
+
   function automatic logic [VectorW-1:0] fetch(input logic from_west,
                                                input logic [StreamW-1:0] number);
-    fetch = from_west ? west_i[32'(number)*VectorW+:VectorW] : east_i[32'(number)*VectorW+:VectorW];
+    fetch = from_west ? west_i[place(west_at_i, number)+:VectorW]
+                      : east_i[place(east_at_i, number)+:VectorW];
   endfunction
 
   // The moves, in the cycle of issue; the results wait.

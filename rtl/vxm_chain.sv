@@ -31,7 +31,11 @@ module vxm_chain #(
     parameter bit [10:0] Stages = 11'h7ff,
     parameter int unsigned Beats = 1,
     parameter bit Checks = 1'b1,
+    parameter int unsigned StreamRows = 1,  // see stream_row; 1: only the position's own
     localparam int unsigned VectorW = Lanes * 8 / Beats,  // of a beat
+    localparam int unsigned StoreW = StreamRows == 1 ? Streams * VectorW
+        : (2 * StreamRows * Streams) << $clog2(VectorW),
+    localparam int unsigned AtW = Streams + 8,
     localparam int unsigned BeatCountW = Beats > 1 ? $clog2(Beats) : 1
 ) (
     input wire logic clk_i,
@@ -53,8 +57,10 @@ module vxm_chain #(
     input wire logic signed [19:0] select_offset_i,
     input wire logic [32*32-1:0] regs_i,
 
-    input wire logic [Streams*VectorW-1:0] east_i,
-    input wire logic [Streams*VectorW-1:0] west_i,
+    input wire logic [StoreW-1:0] east_i,
+    input wire logic [StoreW-1:0] west_i,
+    input wire logic [AtW-1:0] east_at_i,
+    input wire logic [AtW-1:0] west_at_i,
     input wire logic [Streams-1:0] east_def_i,
     input wire logic [Streams-1:0] west_def_i,
 
@@ -476,8 +482,17 @@ module vxm_chain #(
   /* verilator lint_off BLKSEQ */  // temporaries of one process each
 
   // Front: operands, mul1, mul2, add, select.
+  localparam int unsigned StreamRowW = StreamRows > 1 ? $clog2(StreamRows) : 1;
+  localparam int unsigned PitchW = $clog2(VectorW);
+  // Where the vector of a stream begins: see stream_row.
+  function automatic logic [31:0] place(input logic [AtW-1:0] at, input logic [StreamW-1:0] stream);
+    logic [Streams-1:0] planes;
+    planes = at[Streams-1:0];
+    place = (StreamRows == 1) ? 32'(stream) * VectorW
+        : 32'({at[Streams +: StreamRowW], stream, planes[stream], PitchW'(0)});
+  endfunction
   function automatic logic [VectorW-1:0] fetch(input logic dir, input logic [StreamW-1:0] stream);
-    fetch = dir ? west_i[32'(stream)*VectorW+:VectorW] : east_i[32'(stream)*VectorW+:VectorW];
+    fetch = dir ? west_i[place(west_at_i, stream)+:VectorW] : east_i[place(east_at_i, stream)+:VectorW];
   endfunction
 
   logic [WideW-1:0] front_x, front_y, front_z, front_operand, front_t;
@@ -774,7 +789,7 @@ module vxm_chain #(
 
   // There are beats in the synthesis form.
   logic unused_beat;
-  assign unused_beat = &{1'b0, beat_i, live_i};
+  assign unused_beat = &{1'b0, beat_i, live_i, east_at_i, west_at_i};
 
   wire logic [2:0] driven_format = driven[8+:3];
   assign out_valid_o = out_valid_q[LatOut-1];

@@ -33,15 +33,23 @@ constexpr size_t vector_stride() {
   return kLanes <= 1 ? 1 : kLanes <= 2 ? 2 : kLanes <= 4 ? 4 : kLanes <= 8 ? 8 : (kLanes + 3) / 4 * 4;
 }
 
-// The drives of one position, as signals of the model.
+// The drivers of all positions, as signals of the model: position p has kMaxDrivers words
+// {count 4 bits, stream 6, directions 2} of 16 bits, and kMaxVectors vectors.
 struct DriveSignals {
   const uint8_t* valid = nullptr;
-  const uint8_t* dirs = nullptr;
-  const uint8_t* stream = nullptr;
-  const uint8_t* count = nullptr;
+  const uint8_t* words = nullptr;
   const uint8_t* data = nullptr;
-  uint32_t drivers = 0, width = 0;
 };
+
+constexpr uint32_t greatest(bool of_vectors) {
+  uint32_t most = 0;
+  for (uint32_t p = 0; p < target_config::kPositions; ++p) {
+    const uint32_t drivers = target_config::kDrivers[p];
+    most = std::max(most, of_vectors ? drivers * target_config::kDriveWidth[p] : drivers);
+  }
+  return most;
+}
+constexpr uint32_t kMaxDrivers = greatest(false), kMaxVectors = greatest(true);
 
 struct StateVariable {
   std::string name;
@@ -103,7 +111,7 @@ struct PianolaRtlModel {
   std::unique_ptr<Vcore> top;
   std::vector<uint8_t*> banks[2];     // by slice
   std::vector<uint8_t*> written;      // by slice; empty without checks
-  std::vector<DriveSignals> drives;   // by position
+  DriveSignals drives;
   std::vector<StateVariable> state;
 #if VM_TRACE
   std::unique_ptr<VerilatedFstC> trace;
@@ -158,20 +166,14 @@ struct PianolaRtlModel {
 };
 
 void PianolaRtlModel::find_signals() {
+  drives.valid = find_bytes("", "all_valid");
+  drives.words = find_bytes("", "all_drives");
+  // Whole vectors, put together where a cycle takes several beats.
+  const VerilatedVar* collected = find("", "all_vectors");
+  const bool beats = collected && collected->packed().elements() > 1;
+  drives.data = find_bytes("", beats ? "all_vectors" : "all_data");
   for (uint32_t p = 0; p < target_config::kPositions; ++p) {
     const std::string position = "." + indexed("gen_position", p);
-    DriveSignals signals;
-    VerilatedVar* valid = find(position + ".gen_drive_check.u_drives", "drive_valid");
-    if (valid) {
-      signals.valid = static_cast<uint8_t*>(valid->datap());
-      signals.drivers = target_config::kDrivers[p];
-      signals.width = target_config::kDriveWidth[p];
-      signals.dirs = find_bytes(position + ".gen_drive_check.u_drives", "drive_dirs");
-      signals.stream = find_bytes(position + ".gen_drive_check.u_drives", "drive_stream");
-      signals.count = find_bytes(position + ".gen_drive_check.u_drives", "drive_count");
-      signals.data = find_bytes(position + ".gen_drive_check.u_drives", "drive_data");
-    }
-    drives.push_back(signals);
     if (target_config::kIsMem[p]) {
       // All banks of the position in one memory, or every slice with its own two.
       const std::string mem = position + ".gen_mem.u_mem";
@@ -199,7 +201,7 @@ void PianolaRtlModel::find_signals() {
     if (!scope->varsp()) continue;
     for (const auto& [name, variable] : *scope->varsp()) {
       const std::string_view text = name;
-      if (variable.isParam() || text == "written" || text.starts_with("drive_")) continue;
+      if (variable.isParam() || text == "written" || text.starts_with("all_")) continue;
       StateVariable entry;
       entry.name = std::string(scope_name) + "." + name;
       entry.bytes = static_cast<uint8_t*>(variable.datap());
@@ -417,20 +419,21 @@ bool Launch::check_faults() {
 
 void Launch::collect_drives() {
   drives_.clear();
+  const DriveSignals& signals = model_.drives;
   for (uint32_t p = 0; p < target_config::kPositions; ++p) {
-    const DriveSignals& signals = model_.drives[p];
-    if (!signals.valid || read_bits(signals.valid, 0, signals.drivers) == 0) continue;
-    for (uint32_t d = 0; d < signals.drivers; ++d) {
-      if (!read_bits(signals.valid, d, 1)) continue;
-      const uint32_t dirs = read_bits(signals.dirs, 2 * d, 2);
-      const uint32_t stream = read_bits(signals.stream, 6 * d, 6);
-      const uint32_t count = read_bits(signals.count, 4 * d, 4);
+    for (uint32_t d = 0; d < target_config::kDrivers[p]; ++d) {
+      const uint32_t driver = p * kMaxDrivers + d;
+      if (!read_bits(signals.valid, driver, 1)) continue;
+      const uint32_t dirs = read_bits(signals.words, 16 * driver, 2);
+      const uint32_t stream = read_bits(signals.words, 16 * driver + 2, 6);
+      const uint32_t count = read_bits(signals.words, 16 * driver + 8, 4);
+      const uint32_t width = target_config::kDriveWidth[p];
       for (uint16_t direction = 0; direction < 2; ++direction) {
         if (!(dirs >> direction & 1)) continue;
-        for (uint32_t w = 0; w < count && w < signals.width; ++w) {
+        for (uint32_t w = 0; w < count && w < width; ++w) {
           drives_.push_back({top_.cycle_o, p, direction,
                              static_cast<uint16_t>((stream + w) % target_config::kStreams),
-                             signals.data + (d * signals.width + w) * kLanes});
+                             signals.data + (p * kMaxVectors + d * width + w) * kLanes});
         }
       }
     }

@@ -52,10 +52,13 @@ pianola_add_test(vxm_test units ${CMAKE_CURRENT_LIST_DIR}/vxm_test.cc
   LIBRARIES pianola_isa unit_vxm4 unit_vxm16 unit_vxm32 unit_vxm_small16 unit_vxm_synthesis4
     unit_vxm_synthesis16 unit_vxm_synthesis32)
 
-pianola_verilated_unit(streams4 stream_position 4 stream_position)
-pianola_verilated_unit(streams_synthesis4 stream_position 4 stream_choice stream_position
-  DEFINES PIANOLA_SYNTHESIS_FORM)
-pianola_add_test(stream_position_test units ${CMAKE_CURRENT_LIST_DIR}/stream_position_test.cc
+# Positions of four drivers of a vector, and of one of four vectors.
+set(row_parameters PARAMETERS -GPositions=5 -GVectors=4 "-GDriverCounts=40'h0401040104"
+  "-GWidths=40'h0104010401")
+pianola_verilated_unit(streams4 stream_row 4 stream_row ${row_parameters})
+pianola_verilated_unit(streams_synthesis4 stream_row 4 stream_choice stream_position stream_row
+  ${row_parameters} DEFINES PIANOLA_SYNTHESIS_FORM)
+pianola_add_test(stream_row_test units ${CMAKE_CURRENT_LIST_DIR}/stream_row_test.cc
   LIBRARIES unit_streams4 unit_streams_synthesis4)
 
 set(mem_sources ram_1rw delay_line sequencer mem_slice mem_position)
