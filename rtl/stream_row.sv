@@ -63,11 +63,11 @@ module stream_row #(
   localparam int unsigned PitchW = $clog2(V);
   localparam int unsigned MarksW = Positions * 2 * Streams;  // {planes, defined} of each position
 
-  logic [StoreW-1:0] east_q /* verilator public_flat_rd */;
-  logic [StoreW-1:0] west_q /* verilator public_flat_rd */;
-  logic [MarksW-1:0] east_marks [0:0];
-  logic [MarksW-1:0] west_marks [0:0];
-  logic [RowW-1:0]   now_q;
+  logic [StoreW-1:0] east_q           /* verilator public_flat_rd */;
+  logic [StoreW-1:0] west_q           /* verilator public_flat_rd */;
+  logic [MarksW-1:0] east_marks [0:0] /* verilator public_flat_rd */;
+  logic [MarksW-1:0] west_marks [0:0] /* verilator public_flat_rd */;
+  logic [RowW-1:0]   now_q            /* verilator public_flat_rd */;
 
   /* verilator lint_off BLKSEQ */  // state of this process, and temporaries of it
   logic [31:0]         positions, drivers, p, d, w, width, driver, from, mark;

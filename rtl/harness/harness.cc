@@ -161,6 +161,7 @@ struct PianolaRtlModel {
 
   void find_signals();
   bool is_written(const StateVariable& variable, uint64_t element) const;
+  bool is_defined(const StateVariable& variable, uint64_t bit);
   void flip_bit(const PianolaRtlLaunch& launch, PianolaRtlResult& result);
   void launch(const PianolaRtlLaunch& launch, PianolaRtlResult& result);
 };
@@ -242,6 +243,23 @@ bool PianolaRtlModel::is_written(const StateVariable& variable, uint64_t element
   return written.empty() || variable.state_class != PIANOLA_RTL_STATE_MEM;
 }
 
+// False for bits of the store of streams (stream_row.sv) that no position sees as a value.
+bool PianolaRtlModel::is_defined(const StateVariable& variable, uint64_t bit) {
+  const bool east = variable.name == "TOP.core.u_streams.east_q";
+  const uint8_t* now = find_bytes(".u_streams", "now_q");
+  if (!now || (!east && variable.name != "TOP.core.u_streams.west_q")) return true;
+  using namespace target_config;
+  constexpr uint32_t rows = std::bit_ceil(kPositions), pitch = std::bit_ceil(kLanes) * 8;
+  if (bit % pitch >= kLanes * 8) return false;
+  const auto vector = static_cast<uint32_t>(bit / pitch);
+  const uint32_t plane = vector % 2, stream = vector / 2 % kStreams, row = vector / 2 / kStreams;
+  const uint32_t position = (east ? row + *now : row + rows - *now) % rows;
+  if (position >= kPositions) return false;
+  const uint8_t* marks = find_bytes(".u_streams", east ? "east_marks" : "west_marks");
+  const uint32_t mark = position * 2 * kStreams + stream;
+  return read_bits(marks, mark, 1) && read_bits(marks, mark + kStreams, 1) == plane;
+}
+
 void PianolaRtlModel::flip_bit(const PianolaRtlLaunch& launch, PianolaRtlResult& result) {
   // A class first, then a variable: there are many more queues than streams.
   uint32_t classes = 0;
@@ -258,14 +276,14 @@ void PianolaRtlModel::flip_bit(const PianolaRtlLaunch& launch, PianolaRtlResult&
     if (variable.state_class == (classes & -classes)) candidates.push_back(&variable);
   }
   const StateVariable* found = nullptr;
-  uint64_t element = 0;
+  uint64_t element = 0, bit = 0;
   for (int tries = 0; tries < 4096; ++tries) {
     found = candidates[next_random(random) % candidates.size()];
     element = next_random(random) % found->elements;
-    if (is_written(*found, element)) break;
+    bit = next_random(random) % found->bits;
+    if (is_written(*found, element) && is_defined(*found, bit)) break;
   }
   const StateVariable& hit = *found;
-  const uint64_t bit = next_random(random) % hit.bits;
   hit.bytes[element * hit.stride + bit / 8] ^= static_cast<uint8_t>(1u << (bit % 8));
   if (&Vcore___024root___eval_settle) Vcore___024root___eval_settle(top->rootp);
   std::snprintf(result.injected, sizeof result.injected, "%s[%llu] bit %llu", hit.name.c_str(),
