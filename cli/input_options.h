@@ -27,6 +27,10 @@ inline void add_input_options(CLI::App& command, InputOptions& options) {
       ->capture_default_str();
   command.add_option("--context", options.context,
                      "positions; by default what the model was trained for, at most 512");
+  command
+      .add_option("--verify", options.verify,
+                  "tokens that one launch verifies for speculative decoding; 0: no such entries")
+      ->default_str("4");
 }
 
 }  // namespace pianola

@@ -83,6 +83,16 @@ Result<EntryOutput> parse_output(const std::string& name) {
   return Error{ErrorCode::InvalidArgument, "expected logits or tokens, got " + name, "--send"};
 }
 
+Result<CompileOptions> compile_options(const InputOptions& options) {
+  CompileOptions compile;
+  TRY(compile.weights, parse_quantization(options.quantization));
+  TRY(compile.output, parse_output(options.send));
+  compile.context = options.context;
+  compile.verify = options.verify;
+  compile.threads = options.threads;
+  return compile;
+}
+
 Result<CompiledInput> open_input(const InputOptions& options) {
   CompiledInput input;
   if (is_roll(options.path)) {
@@ -107,11 +117,7 @@ Result<CompiledInput> open_input(const InputOptions& options) {
   TRY(Target target, load_target(options.target));
   TRY(Model model, import_model(options.path));
   TRY(input.tokenizer, read_tokenizer(options.path));
-  CompileOptions compile;
-  TRY(compile.weights, parse_quantization(options.quantization));
-  compile.context = options.context;
-  TRY(compile.output, parse_output(options.send));
-  compile.threads = options.threads;
+  TRY(CompileOptions compile, compile_options(options));
   std::vector<std::byte> serialized;
   if (input.tokenizer) serialized = input.tokenizer->serialize();
   compile.tokenizer = serialized;

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "compiler/compile_model.h"
 #include "compiler/import/import_model.h"
 #include "host/tokenizer/tokenizer.h"
 #include "isa/result.h"
@@ -20,6 +21,7 @@ struct InputOptions {
   std::string quantization = "auto";
   std::string send = "logits";
   int context = 0;
+  int verify = -1;
   int threads = 0;
 };
 
@@ -34,7 +36,8 @@ struct CompiledInput {
   std::vector<uint64_t> macs;  // by entry: multiply-accumulates that the matrix units do
 };
 
-Result<EntryOutput> parse_output(const std::string& name);
+// What the options say about compiling.
+Result<CompileOptions> compile_options(const InputOptions& options);
 
 // Reads and verifies a roll, or compiles and verifies a model. A roll for another target than the one
 // given is refused. Notes of the compiler go to standard error.

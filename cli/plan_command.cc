@@ -115,11 +115,7 @@ void print_plan(const Plan& plan, const Target& target) {
 Status plan(const InputOptions& options, bool as_json) {
   TRY(Target target, load_target(options.target));
   TRY(Model model, import_dimensions(options.path));
-  CompileOptions compile;
-  TRY(compile.weights, parse_quantization(options.quantization));
-  compile.context = options.context;
-  TRY(compile.output, parse_output(options.send));
-  compile.threads = options.threads;
+  TRY(CompileOptions compile, compile_options(options));
   Progress progress("planning for " + target.name, "entries");
   compile.on_progress = [&](int done, int total) {
     progress.update(static_cast<uint64_t>(done), static_cast<uint64_t>(total));

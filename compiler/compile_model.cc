@@ -18,13 +18,14 @@ namespace {
 
 constexpr int kSmallestBucket = 128;
 constexpr int kDefaultContextMax = 512;
+constexpr int kDefaultVerify = 4;
 // How schedules are made, until the instructions of one can be delivered: percent of what the tape delivers, and gaps.
 struct InstructionLimit {
   int percent, dense_gap;
 };
 constexpr InstructionLimit kInstructionLimits[] = {{0, 4},   {0, 8},   {200, 8}, {160, 8},
                                                    {130, 8}, {100, 8}, {75, 8},  {50, 8}};
-constexpr std::array kPrefillTokens = {24, 16, 12, 10, 8, 6, 5, 4, 3, 2};  // where the most do not fit
+constexpr std::array kPrefillTokens = {32, 24, 16, 12, 10, 8, 6, 5, 4, 3, 2};  // where the most do not fit
 constexpr int kReturnedBytes = 1 << 18;  // blocks of this size go back to the system when they are freed
 constexpr std::array kMemoryPermilles = {1000, 998, 996, 992, 984, 968, 936};
 
@@ -47,10 +48,11 @@ std::vector<EntryShape> entry_shapes(const QuantizedGraph& graph, const Target& 
     shapes.push_back({EntryKind::Load, 1, graph.model.context, EntryOutput::None});
   }
   const int most = max_tokens(target);
+  const int verify = options.verify < 0 ? kDefaultVerify : options.verify;
   for (int context : context_buckets(graph.model.context, target.lanes)) {
     shapes.push_back({EntryKind::Decode, 1, context, options.output});
-    if (options.verify > 1 && options.verify <= most && options.verify <= context) {
-      shapes.push_back({EntryKind::Verify, options.verify, context, options.output});
+    if (verify > 1 && verify <= most && verify <= context) {
+      shapes.push_back({EntryKind::Verify, verify, context, options.output});
     }
     if (most > 1 && most <= context) {
       shapes.push_back({EntryKind::Prefill, most, context, options.output});
@@ -140,10 +142,23 @@ LayerCycles layer_cycles(const LoweredEntry& lowered, int layers,
           static_cast<uint64_t>(done(2 * middle + 1) - between)};
 }
 
+// With attention in as large parts as memory has room for.
+Result<LoweredEntry> lower_into_memory(const QuantizedGraph& graph, const Target& target,
+                                       EntryShape shape, const DataTape& tape) {
+  shape.attention_tokens = std::min(shape.tokens, attention_tokens(graph, target));
+  while (true) {
+    LoweredEntry lowered = lower_entry(graph, target, shape, tape);
+    const Status status = allocate_memory(lowered.program, target);
+    if (status.ok()) return lowered;
+    // There is no need for a prefill entry of so many tokens.
+    if (shape.attention_tokens == 1 || shape.kind == EntryKind::Prefill) return status.error();
+    shape.attention_tokens /= 2;
+  }
+}
+
 Result<Built> build_entry(const QuantizedGraph& graph, const Target& target,
                           const EntryShape& shape, const DataTape& tape) {
-  LoweredEntry lowered = lower_entry(graph, target, shape, tape);
-  TRY_STATUS(allocate_memory(lowered.program, target));
+  TRY(LoweredEntry lowered, lower_into_memory(graph, target, shape, tape));
   std::vector<Schedule::Placement> placements;
   TRY(EncodedEntry encoded, schedule_program(lowered.program, target, placements));
   Built built;
@@ -172,20 +187,18 @@ Result<Built> build_entry(const QuantizedGraph& graph, const Target& target,
   return built;
 }
 
-// As many tokens at once as there is room for; nobody asked for a number. Nothing: as many as `verify`, whose
-// entry does the same.
+// As many tokens at once as there is room for; nobody asked for a number. Nothing: there is room for no more than
+// `verify`, whose entry does the same, or for none.
 std::optional<Result<Built>> build_prefill(const QuantizedGraph& graph, const Target& target,
                                            EntryShape shape, const DataTape& tape, int verify) {
-  if (shape.tokens == verify) return std::nullopt;
-  Result<Built> built = build_entry(graph, target, shape, tape);
   for (const int tokens : kPrefillTokens) {
-    if (built.ok() || built.error().code != ErrorCode::OutOfRange) break;
-    if (tokens >= shape.tokens) continue;
-    if (tokens == verify) return std::nullopt;
+    if (tokens > shape.tokens) continue;
+    if (tokens <= verify) break;
     shape.tokens = tokens;
-    built = build_entry(graph, target, shape, tape);
+    Result<Built> built = build_entry(graph, target, shape, tape);
+    if (built.ok() || built.error().code != ErrorCode::OutOfRange) return built;
   }
-  return built;
+  return std::nullopt;
 }
 
 // A prefill entry that does what the verify entry before it does.
@@ -210,9 +223,8 @@ Status check_memory(const QuantizedGraph& graph, const Target& target,
   const auto most = std::find_if(shapes.rbegin(), shapes.rend(), [](const EntryShape& shape) {
     return shape.kind != EntryKind::Prefill;
   });
-  LoweredEntry lowered = lower_entry(graph, target, *most, tape);
-  const Status status = allocate_memory(lowered.program, target);
-  return status.ok() ? status : in_entry(*most, status.error());
+  const Result<LoweredEntry> lowered = lower_into_memory(graph, target, *most, tape);
+  return lowered.ok() ? Status(Ok{}) : in_entry(*most, lowered.error());
 }
 
 Result<std::vector<Built>> build_entries(const QuantizedGraph& graph, const Target& target,
@@ -250,7 +262,7 @@ Result<std::vector<Built>> build_entries(const QuantizedGraph& graph, const Targ
   std::vector<Built> built;
   for (size_t i = 0; i < shapes.size(); ++i) {
     if (!results[i]) {
-      built.push_back(prefill_as(built.back()));
+      if (built.back().entry.kind == EntryKind::Verify) built.push_back(prefill_as(built.back()));
       continue;
     }
     if (!results[i]->ok()) return in_entry(shapes[i], results[i]->error());
@@ -295,6 +307,13 @@ Result<Composition> compose(const Graph& graph, const Target& target,
                  "a machine chooses from at most " + std::to_string(kChosenFromMax) +
                      " tokens, this model has " + std::to_string(quantized.model.vocabulary) +
                      "; compile it for logits",
+                 "target " + target.name};
+  }
+  const int most = max_tokens(target);
+  if (options.verify < -1 || options.verify > most) {
+    return Error{ErrorCode::InvalidArgument,
+                 "a launch of this machine can verify 2 to " + std::to_string(most) +
+                     " tokens, or none with 0; got " + std::to_string(options.verify),
                  "target " + target.name};
   }
   DataTape tape = build_data_tape(quantized, target);

@@ -20,7 +20,7 @@ namespace pianola {
 struct CompileOptions {
   WeightQuantization weights = WeightQuantization::Auto;
   int context = 0;   // positions; 0: what the model was trained for, at most 512
-  int verify = 4;    // tokens of the verify entries; 0: none
+  int verify = -1;   // tokens of the verify entries; 0: none; -1: 4, if the machine holds so many
   // Logits, or Tokens: the machine chooses greedily, and the host needs not take the logits.
   EntryOutput output = EntryOutput::Logits;
   int threads = 0;   // 0: as many as there are processors

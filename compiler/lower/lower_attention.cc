@@ -98,7 +98,8 @@ Place Lowering::head_codes_place(int head, Place place) const {
 
 // As many tokens as the accumulators hold with all query heads of a KV head; all chunks but the last are equal.
 std::vector<Lowering::TokenChunk> Lowering::attention_chunks() const {
-  const int most = attention_tokens(graph_, target_);
+  const int most = shape_.attention_tokens > 0 ? shape_.attention_tokens
+                                                : attention_tokens(graph_, target_);
   const int chunks = (tokens_ + most - 1) / most, size = (tokens_ + chunks - 1) / chunks;
   std::vector<TokenChunk> list;
   for (int first = 0; first < tokens_; first += size) {

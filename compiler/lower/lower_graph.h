@@ -17,6 +17,8 @@ struct EntryShape {
   int tokens = 1;   // T
   int context = 0;  // N, a multiple of lanes
   EntryOutput output = EntryOutput::Logits;
+  // Tokens whose attention is computed together, at most; 0: attention_tokens. Fewer take less memory.
+  int attention_tokens = 0;
 };
 
 // Tokens that an entry can choose from.
