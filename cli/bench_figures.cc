@@ -73,6 +73,7 @@ Result<BenchJson> bench_cycles(const BenchCase& one) {
   CompileOptions options;
   TRY(options.weights, parse_quantization(one.quantization));
   options.context = one.context;
+  options.verify = one.verify;
   BenchJson json;
   json["title"] = bench_title(one);
   std::printf("%s\n", bench_title(one).c_str());

@@ -18,6 +18,7 @@ struct BenchCase {
   std::string target;
   std::string quantization;  // w8, w4, ternary
   int context = 512;
+  int verify = -1;  // as in CompileOptions
 };
 
 // The name by which a model is shown: of its directory or its configuration.
