@@ -23,8 +23,8 @@ constexpr int kDefaultVerify = 4;
 struct InstructionLimit {
   int percent, dense_gap;
 };
-constexpr InstructionLimit kInstructionLimits[] = {{0, 4},   {0, 8},   {200, 8}, {160, 8},
-                                                   {130, 8}, {100, 8}, {75, 8},  {50, 8}};
+constexpr InstructionLimit kInstructionLimits[] = {{0, 4},    {0, 8},    {0, 16},  {200, 16}, {160, 16},
+                                                   {130, 16}, {100, 16}, {75, 16}, {50, 16}};
 constexpr std::array kPrefillTokens = {32, 24, 16, 12, 10, 8, 6, 5, 4, 3, 2};  // where the most do not fit
 constexpr int kReturnedBytes = 1 << 18;  // blocks of this size go back to the system when they are freed
 constexpr std::array kMemoryPermilles = {1000, 998, 996, 992, 984, 968, 936};
