@@ -63,9 +63,10 @@ std::vector<PushRange> repeat_pushes(std::span<const Push> pushes,
     for (size_t i = begin; i < end; ++i) {
       if (!follows(pushes[before + i - begin], pushes[i], stretch.length)) return {};
     }
-    // Nothing may stay in a queue from one time to the next but one.
-    for (size_t i = 0; i < before; ++i) {
-      if (pushes[i].instruction.last() >= slot) return {};
+    // Nothing may stay in a queue from one time to the next but one: queues are then as full every time.
+    for (size_t i = 0; i < begin; ++i) {
+      const int64_t limit = i < before ? slot : slot + stretch.length;
+      if (pushes[i].instruction.last() >= limit) return {};
     }
     ranges.push_back({next, end, later});
     for (int i = 0; i < stretch.times; ++i) {

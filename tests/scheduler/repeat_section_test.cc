@@ -154,10 +154,15 @@ TEST_F(RepeatPushesTest, RefusesWhatDoesNot) {
     std::get<MxmMacInstruction>(p[2].instruction.instruction).acc = 1;
   }));
   EXPECT_TRUE(refuses([](auto& p) { p.erase(p.begin() + 3); }));
-  // In its queue for more than a period.
-  EXPECT_TRUE(refuses([](auto& p) {
-    p[1].instruction.count[0] = 4;
-    p[1].instruction.period[0] = 10;
+  // In its queue for more than a period, from before or every time.
+  const auto stays = [](Push& push) {
+    push.instruction.count[0] = 4;
+    push.instruction.period[0] = 10;
+  };
+  EXPECT_TRUE(refuses([&](auto& p) { stays(p[1]); }));
+  EXPECT_TRUE(refuses([&](auto& p) {
+    stays(p[3]);
+    stays(p[5]);
   }));
 }
 
