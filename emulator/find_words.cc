@@ -1,5 +1,9 @@
 #include "emulator/find_words.h"
 
+#include <array>
+#include <map>
+#include <utility>
+
 #include "emulator/visit_places.h"
 
 namespace pianola {
@@ -132,7 +136,82 @@ class WordFinder {
   std::vector<uint8_t>& words_;
 };
 
+// Places of passes, rewritten in the order in which they are played.
+class PassShortener {
+ public:
+  PassShortener(Program& program, const std::vector<uint8_t>& words)
+      : p_(program), words_(words) {}
+
+  void run() {
+    for (const Operation& operation : p_.operations) {
+      if (operation.kind == OperationKind::Vxm) shorten(p_.vxm_batches[operation.first]);
+    }
+    p_.vxm_places = std::move(places_);
+  }
+
+ private:
+  static constexpr int kParts = 4;  // x, y, z, out
+
+  static std::array<int*, kParts> counts_of(VxmControl& control) {
+    return {&control.x_count, &control.y_count, &control.z_count, &control.out_count};
+  }
+
+  // Whether all passes have words at places `first` to `first` + 3.
+  bool all_words(const VxmBatch& batch, int step, int first, bool out) const {
+    const Place* places = p_.vxm_places.data() + batch.first_place + first;
+    for (uint32_t i = 0; i < batch.passes; ++i, places += step) {
+      if (out && !p_.vxm_passes[batch.first_pass + i].drives) continue;
+      if (!is_vector(*places) || words_[number_of(*places)] != kFirstOfWords) return false;
+    }
+    return true;
+  }
+
+  void shorten(VxmBatch& batch) {
+    VxmControl control = p_.vxm_controls[batch.control];
+    const int step = control.places_per_pass;
+    std::array<bool, kParts> shortened{};
+    std::array<int, kParts> before{};
+    uint32_t parts = 0;
+    for (int part = 0, first = 0; part < kParts; first += before[part++]) {
+      int& count = *counts_of(control)[part];
+      before[part] = count;
+      shortened[part] = count == 4 && all_words(batch, step, first, part == kParts - 1);
+      if (!shortened[part]) continue;
+      control.places_per_pass -= 3;
+      count = 1;
+      parts |= 1u << part;
+    }
+    const Place* from = p_.vxm_places.data() + batch.first_place;
+    batch.first_place = places_.size();
+    for (uint32_t i = 0; i < batch.passes; ++i) {
+      for (int part = 0; part < kParts; from += before[part++]) {
+        places_.insert(places_.end(), from, from + (shortened[part] ? 1 : before[part]));
+      }
+    }
+    if (parts != 0) batch.control = control_of(batch.control, parts, control);
+  }
+
+  // The number of a control with some parts shortened.
+  uint32_t control_of(uint32_t number, uint32_t parts, const VxmControl& control) {
+    const auto [at, added] = controls_.emplace(std::pair(number, parts), 0);
+    if (added) {
+      at->second = static_cast<uint32_t>(p_.vxm_controls.size());
+      p_.vxm_controls.push_back(control);
+    }
+    return at->second;
+  }
+
+  Program& p_;
+  const std::vector<uint8_t>& words_;
+  std::vector<Place> places_;
+  std::map<std::pair<uint32_t, uint32_t>, uint32_t> controls_;
+};
+
 }  // namespace
+
+void shorten_passes(Program& program, const std::vector<uint8_t>& words) {
+  PassShortener(program, words).run();
+}
 
 void find_words(Program& program, const std::vector<Place>& homes, std::vector<uint8_t>& words) {
   WordFinder(program, homes, words).run();

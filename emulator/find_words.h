@@ -14,4 +14,7 @@ constexpr uint8_t kNoWords = 0, kFirstOfWords = 1, kOtherOfWords = 2;
 // takes all four as one operand. words: by vector, all kNoWords.
 void find_words(Program& program, const std::vector<Place>& homes, std::vector<uint8_t>& words);
 
+// Where an operand or the result of all passes of a batch are words, one place is left of the four.
+void shorten_passes(Program& program, const std::vector<uint8_t>& words);
+
 }  // namespace pianola

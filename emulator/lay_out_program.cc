@@ -226,15 +226,17 @@ void lay_out_program(Program& p, const std::vector<uint64_t>& times, uint64_t ve
   SlotAllocator slots(p, homes, words);
   slots.run(keep_all);
   p.arena.allocate(slots.used() * p.vector_stride);
+  if (!keep_all) shorten_passes(p, words);
   const auto resolve_vector = [&](Place& place) {
     if (!is_vector(place)) return;
     const uint64_t vector = number_of(place);
     if (homes[vector] != 0) {
       place = homes[vector];
     } else if (words[vector] > kFirstOfWords) {
-      place = kWords;
+      place = 0;
     } else {
       place = reinterpret_cast<uintptr_t>(p.arena.data + slots.slot_of(vector) * p.vector_stride);
+      if (words[vector] == kFirstOfWords) place |= kWordsBit;
     }
   };
   const auto resolve = [&](Place& place) {

@@ -78,14 +78,13 @@ PIANOLA_INLINE void load_operand(const Shape<kLanes>& shape, VxmFormat format, c
       for (int i = 0; i < lanes; ++i) out[i] = fast::int8_to_f32_lane(a[i]);
       continue;
     }
-    const uint8_t* a = bytes_at(places[0]);
-    const uint8_t* b = bytes_at(places[1]);
-    const bool four = format != VxmFormat::F16 && format != VxmFormat::Bf16;
-    if (four && are_words(places)) {
+    if (are_words(places)) {
       const uint32_t* words = words_at(places);
       for (int i = 0; i < lanes; ++i) out[i] = words[format == VxmFormat::F32Lane0 ? 0 : i];
       continue;
     }
+    const uint8_t* a = bytes_at(places[0]);
+    const uint8_t* b = bytes_at(places[1]);
     if (format == VxmFormat::F16 || format == VxmFormat::Bf16) {
 #pragma GCC ivdep
 #pragma GCC unroll 1
@@ -335,7 +334,7 @@ PIANOLA_INLINE void store(const Shape<kLanes>& shape, const VxmControl& control,
         for (int i = 0; i < lanes; ++i) out[i] = fast::f32_to_f16_lane(v[i]);
         break;
     }
-    if (control.out_count == 4 && are_words(places)) {
+    if (are_words(places)) {
       std::memcpy(words_at(places), from, static_cast<size_t>(lanes) * sizeof(uint32_t));
       continue;
     }

@@ -47,12 +47,16 @@ class PassBench {
     batch_.passes = static_cast<uint32_t>(passes);
     word_batch_ = batch_;
     word_batch_.first_place = program_.vxm_places.size();
+    word_batch_.control = 1;
+    control.x_count = control.out_count = 1;
+    control.places_per_pass = 2;
+    program_.vxm_controls.push_back(control);
     in_.resize(size);
     out_.resize(size);
     for (int p = 0; p < passes; ++p) {
       for (const auto* words : {in_.data(), out_.data()}) {
         const Place first = reinterpret_cast<uintptr_t>(words + p * lanes);
-        program_.vxm_places.insert(program_.vxm_places.end(), {first, kWords, kWords, kWords});
+        program_.vxm_places.push_back(first | kWordsBit);
       }
     }
   }

@@ -83,8 +83,8 @@ class Bench {
       if (i % 4 == 1) {  // as words
         const Place initial = place(bytes(lanes * 4)), out = place(bytes(lanes * 4));
         for (int b = 0; b < 4; ++b) {
-          if (!c.loads) column.initial[b] = b == 0 ? initial : kWords;
-          column.out[b] = b == 0 ? out : kWords;
+          if (!c.loads) column.initial[b] = b == 0 ? initial | kWordsBit : 0;
+          column.out[b] = b == 0 ? out | kWordsBit : 0;
         }
         program_.product_columns.push_back(column);
         continue;
