@@ -23,8 +23,8 @@ constexpr int kDefaultVerify = 4;
 struct InstructionLimit {
   int percent, dense_gap;
 };
-constexpr InstructionLimit kInstructionLimits[] = {{0, 4},    {0, 8},    {0, 16},  {200, 16}, {160, 16},
-                                                   {130, 16}, {100, 16}, {75, 16}, {50, 16}};
+constexpr InstructionLimit kInstructionLimits[] = {{0, 0},    {0, 4},    {0, 8},    {0, 16},  {200, 16},
+                                                   {160, 16}, {130, 16}, {100, 16}, {75, 16}, {50, 16}};
 constexpr std::array kPrefillTokens = {32, 24, 16, 12, 10, 8, 6, 5, 4, 3, 2};  // where the most do not fit
 constexpr int kReturnedBytes = 1 << 18;  // blocks of this size go back to the system when they are freed
 constexpr std::array kMemoryPermilles = {1000, 998, 996, 992, 984, 968, 936};
@@ -195,8 +195,11 @@ std::optional<Result<Built>> build_prefill(const QuantizedGraph& graph, const Ta
     if (tokens > shape.tokens) continue;
     if (tokens <= verify) break;
     shape.tokens = tokens;
-    Result<Built> built = build_entry(graph, target, shape, tape);
-    if (built.ok() || built.error().code != ErrorCode::OutOfRange) return built;
+    for (const bool values_first : {false, true}) {
+      shape.values_first = values_first;
+      Result<Built> built = build_entry(graph, target, shape, tape);
+      if (built.ok() || built.error().code != ErrorCode::OutOfRange) return built;
+    }
   }
   return std::nullopt;
 }

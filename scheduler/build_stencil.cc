@@ -282,7 +282,7 @@ class Builder {
 
     const VxmOffsets at = vxm_offsets(pass, lanes());
     ChainUse chain;
-    chain.chain = op.chain;
+    chain.chain = options_.chain < 0 ? op.chain : options_.chain;
     chain.issue = issue;
     chain.middle = issue + at.middle;
     chain.back = issue + at.back;
@@ -301,7 +301,7 @@ class Builder {
     if (pass.out_format != VxmOutFormat::None) {
       add_output(op, nest, issue + at.drive, pass, links);
     }
-    Part& part = add_part(QueueKind::VxmPass, op.chain, issue, nest, pass);
+    Part& part = add_part(QueueKind::VxmPass, chain.chain, issue, nest, pass);
     part.links = std::move(links);
     chain.part = static_cast<int>(stencil_.parts.size()) - 1;
     stencil_.chains.push_back(chain);
@@ -369,6 +369,7 @@ class Builder {
       if (op.group >= 0 && op.accumulator_step[level] == 0 && nest.count[level] > 1) {
         period = std::max<int64_t>(period, latency_vxm_add(lanes()));
       }
+      if (level == 1 && nest.count[1] > 1) period = std::max<int64_t>(period, options_.pass_period);
       nest.period[level] = nest.count[level] > 1 ? period : 0;
       period *= nest.count[level];
     }

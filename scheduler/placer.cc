@@ -1,6 +1,7 @@
 #include "scheduler/placer.h"
 
 #include <algorithm>
+#include <span>
 #include <utility>
 
 namespace pianola {
@@ -10,6 +11,11 @@ constexpr int64_t kSearchCyclesMax = int64_t{1} << 20;
 
 // A dense nest keeps others out of its gaps, unless that would delay it by more than this.
 constexpr int64_t kDensePatienceCycles = 64;
+
+// Cycles from one iteration of a stretched pass's second level to the next: products with tiles from the tape have
+// sums as often.
+constexpr int kStretchedPeriod = 8;
+constexpr int kStretchedCountMin = 4;
 
 // Instructions are counted in windows of so many cycles: few words, compared with what a queue holds.
 constexpr int64_t kWindowCycles = 128;
@@ -65,6 +71,19 @@ bool opens_group(const VectorOperation& operation) {
          pass->pass.acc_op == VxmAccOp::Load;
 }
 
+// Whether a pass walks so much that it may be worth while to let others in between: then it need not wait for
+// them, nor they for it.
+bool stretches(const VectorOperation& operation, const Target& target) {
+  const auto* pass = std::get_if<VxmOperation>(&operation);
+  return target.vxm_chains == 1 && pass && pass->nest.count[1] >= kStretchedCountMin;
+}
+
+std::span<const VxmOperation> passes_of(const VectorOperation& operation) {
+  if (const auto* pass = std::get_if<VxmOperation>(&operation)) return {pass, 1};
+  if (const auto* product = std::get_if<MatmulOperation>(&operation)) return product->consumers;
+  return {};
+}
+
 }  // namespace
 
 Placer::Placer(const VectorProgram& program, const Target& target, const PlaceOptions& options)
@@ -83,9 +102,12 @@ Placer::Placer(const VectorProgram& program, const Target& target, const PlaceOp
   schedule_.queues.resize(target.queues.size());
 }
 
-Status Placer::place(int index, std::vector<Placed>* kept) {
+// The operation at its earliest place on this chain of the VXM, reserved and in journal_; base -1: there is none.
+Placed Placer::find_place(int index, int chain, int pass_period) {
   const VectorOperation& operation = program_.operations[index];
   StencilOptions options;
+  options.chain = chain;
+  options.pass_period = pass_period;
   Stencil stencil = build_stencil(program_, operation, target_, options);
   int64_t base = find_alone(stencil);
   const auto* matmul = std::get_if<MatmulOperation>(&operation);
@@ -106,14 +128,75 @@ Status Placer::place(int index, std::vector<Placed>* kept) {
       if (base >= 0) hold(stencil, base);
     }
   }
-  if (base < 0) return no_place(index);
-  // The search for another stencil may have been the last one that gave the group its accumulators.
-  if (is_brief(stencil)) CHECK(choose_brief(stencil.chains.front(), base));
-  if (matmul && matmul->source == TileSource::Tape) {
-    base = keep_rhythm(*matmul, stencil, options.tape_load_period, base);
+  return {index, std::move(stencil), base, options};
+}
+
+// The chain that holds the accumulators which the operation goes on with, or -1.
+int Placer::chain_of_group(const VectorOperation& operation) const {
+  for (const VxmOperation& pass : passes_of(operation)) {
+    if (pass.group >= 0 && groups_[pass.group].first_use != INT64_MAX) return groups_[pass.group].chain;
   }
-  Placed placed = {index, std::move(stencil), base, options};
-  note(placed.stencil, base);
+  return -1;
+}
+
+// On whichever chain it can be earliest, or in whichever form it ends first. What loads accumulators for the
+// next one says nothing about that.
+Placed Placer::find_place(int index) {
+  const VectorOperation& operation = program_.operations[index];
+  const std::span<const VxmOperation> passes = passes_of(operation);
+  if (passes.empty()) return find_place(index, -1);
+  const int fixed = chain_of_group(operation), own = fixed >= 0 ? fixed : passes.front().chain;
+  Placed best = find_place(index, own);
+  const auto prefer = [&](int chain, int pass_period, auto&& better) {
+    give_up(best);
+    Placed other = find_place(index, chain, pass_period);
+    if (other.base >= 0 && (best.base < 0 || better(other, best))) {
+      best = std::move(other);
+    } else {
+      give_up(other);
+      best = find_place(index, best.options.chain, best.options.pass_period);
+    }
+  };
+  if (stretches(operation, target_)) {
+    prefer(own, kStretchedPeriod, [](const Placed& a, const Placed& b) {
+      return a.base + a.stencil.finish < b.base + b.stencil.finish;
+    });
+  }
+  if (fixed >= 0 || opens_group(operation) || passes.front().stays_on_chain) return best;
+  for (int chain = 0; chain < target_.vxm_chains; ++chain) {
+    if (chain == own) continue;
+    prefer(chain, 1, [](const Placed& a, const Placed& b) { return a.base < b.base; });
+  }
+  return best;
+}
+
+// Takes back what was found for an operation: its reservations, and the accumulators that groups were given.
+void Placer::give_up(const Placed& placed) {
+  if (placed.base >= 0) reservations_.undo(journal_);
+  journal_.clear();
+  for (const ChainUse& use : placed.stencil.chains) {
+    if (use.group < 0 || groups_[use.group].base < 0 || groups_[use.group].first_use != INT64_MAX) continue;
+    Group& group = groups_[use.group];
+    if (!is_brief(placed.stencil)) {
+      auto& file = state_.accumulators[static_cast<size_t>(group.chain)];
+      for (int a = group.base; a < group.base + accumulators_of(use.group); ++a) file[a].taken = false;
+    }
+    group = Group{};
+  }
+}
+
+Status Placer::place(int index, std::vector<Placed>* kept) {
+  const VectorOperation& operation = program_.operations[index];
+  Placed placed = find_place(index);
+  if (placed.base < 0) return no_place(index);
+  Stencil& stencil = placed.stencil;
+  // The search for another stencil may have been the last one that gave the group its accumulators.
+  if (is_brief(stencil)) CHECK(choose_brief(stencil.chains.front(), placed.base));
+  const auto* matmul = std::get_if<MatmulOperation>(&operation);
+  if (matmul && matmul->source == TileSource::Tape) {
+    placed.base = keep_rhythm(*matmul, stencil, placed.options.tape_load_period, placed.base);
+  }
+  note(stencil, placed.base);
   if (opens_group(operation)) {
     waiting_ = std::move(placed);
     std::swap(waiting_journal_, journal_);

@@ -70,6 +70,10 @@ class Placer {
 
   // placer.cc
   Status place(int index, std::vector<Placed>* kept);
+  Placed find_place(int index);
+  Placed find_place(int index, int chain, int pass_period = 1);
+  void give_up(const Placed& placed);
+  int chain_of_group(const VectorOperation& operation) const;
   void hold(Stencil& stencil, int64_t base);
   void finish(Placed placed, std::vector<Placed>* kept);
   void move_later(const Placed& next);

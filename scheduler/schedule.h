@@ -64,7 +64,7 @@ struct PlaceOptions {
   // what the tape cannot deliver in time must wait in the queues, and those have an end.
   int instruction_percent = 0;
   // A nest that issues at least every so many cycles keeps others out of its gaps where that costs little: a queue
-  // executes one nest after the other, and those that interleave are cut into many instructions.
+  // executes one nest after the other, and those that interleave are cut into many instructions. 0: none does.
   int dense_gap = 4;
   // What of the rate of a memory that ports share may be used: the placer counts instructions and KV
   // writes at other cycles than they happen in.

@@ -118,6 +118,10 @@ struct Stencil {
 struct StencilOptions {
   // Cycles between weight-load steps of a tile from the tape: 1, or what the tape sustains.
   int tape_load_period = 1;
+  // Where the passes go; -1: where the operation says.
+  int chain = -1;
+  // Cycles between the iterations of a pass's second level, at least: room for others that come as regularly.
+  int pass_period = 1;
 };
 
 Stencil build_stencil(const VectorProgram& program, const VectorOperation& operation,

@@ -76,6 +76,7 @@ struct VxmOperation {
   std::array<int, 3> accumulator_step{};
   bool closes_group = false;
   int chain = 0;
+  bool stays_on_chain = false;        // else another one will do, if it is free earlier
   std::vector<ArrayRef> writes;       // all take the output
   bool to_host = false, to_kv = false;
 };

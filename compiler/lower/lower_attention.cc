@@ -111,11 +111,9 @@ std::vector<Lowering::TokenChunk> Lowering::attention_chunks() const {
 Lowering::Query Lowering::declare_query(const Heads& h) {
   const int heads = h.op->heads;
   Query query;
-  query.scales.assign(sides_.size(), -1);
   std::map<int, ArrayId> codes_of_mxm;
   for (int kv = 0; kv < h.op->kv_heads; ++kv) {
-    ArrayId& scales = query.scales[operand_side(kv)];
-    if (scales < 0) scales = add_value(h.name + ".query_scales", head_place(kv, {2, 0}), heads);
+    query.scales.push_back(add_value(h.name + ".query_scales", head_place(kv, {2, 0}), h.group));
     const auto [at, added] = codes_of_mxm.emplace(mxm_of_head(kv), -1);
     if (added) {
       at->second = add_array(h.name + ".query_codes", head_codes_place(kv, {0, 1, 3}), 1,
@@ -192,7 +190,7 @@ void Lowering::quantize_queries(const Heads& h, ArrayId queries, const Query& qu
   }
   scale.pass.k1 = score;
   scale.pass.out_format = VxmOutFormat::F32;
-  scale.writes = {to(query.scales[operand_side(kv)], heads_first, {1, 0, 0})};
+  scale.writes = {to(query.scales[kv], 0, {1, 0, 0})};
   emit(scale);
 }
 
@@ -223,7 +221,6 @@ Lowering::Softmax Lowering::lower_scores(const Heads& h, const Cache& cache, con
   // for all where there is one token.
   const int per_consumer = tokens_ == 1 ? rows : chunk.count;
   for (int first = 0; first < rows; first += per_consumer) {
-    const int query_head = head * h.group + first / chunk.count;
     VxmOperation score;
     score.name = name + ".scores";
     score.chain = chain_of(side);
@@ -231,7 +228,7 @@ Lowering::Softmax Lowering::lower_scores(const Heads& h, const Cache& cache, con
     score.x.source = OperandSource::Mxm;
     score.x.format = VxmFormat::I32;
     score.y = from(cache.key_scales, 0, {0, 1, 0});
-    score.z = from(query.scales[operand_side(head)], query_head * tokens_ + chunk.first, {1, 0, 0});
+    score.z = from(query.scales[head], first / chunk.count * tokens_ + chunk.first, {1, 0, 0});
     score.pass.mul1 = VxmOperand::Y;
     score.pass.mul2 = VxmOperand::Z;
     score.pass.select = VxmSelect::Lt;
@@ -404,16 +401,19 @@ void Lowering::lower(const QNode& node, const QAttention& op) {
   }
   const ArrayId keys = add_value(node.name + ".keys", state({2, 1}), op.kv_heads * h.vectors);
   const ArrayId queries = add_value(node.name + ".queries", state({2, 1}), op.heads * h.vectors);
+  const ArrayId values = values_[node.inputs[2]];
   const Query query = declare_query(h);
   // Weights in MEM wait for nothing: then the first KV group should be done early.
   const int together = weights_stay_ ? 1 : op.kv_heads;
+  const bool values_later = !values_waiting_.empty();
   for (int first = 0; first < op.kv_heads; first += together) {
     const int chain = weights_stay_ ? first % target_.vxm_chains : 0;
     rotate(h, values_[node.inputs[1]], keys, first, together, chain, node.name + ".keys");
     rotate(h, values_[node.inputs[0]], queries, first * h.group, together * h.group, chain,
            node.name + ".queries");
     for (int head = first; head < first + together; ++head) {
-      append(h, caches[head], head, keys, values_[node.inputs[2]], chain);
+      append_key(h, caches[head], head, keys, chain);
+      if (!values_later) append_value(h, caches[head], head, values, chain);
     }
     for (int head = first; head < first + together; ++head) {
       quantize_queries(h, queries, query, head, chain);
@@ -431,13 +431,17 @@ void Lowering::lower(const QNode& node, const QAttention& op) {
   for (int head = 0; head < op.kv_heads; ++head) {
     for (const TokenChunk& chunk : attention_chunks()) works.push_back({head, {.chunk = chunk}});
   }
-  const int count = static_cast<int>(works.size()), ahead = tokens_ == 1 ? count : 1;
+  const int count = static_cast<int>(works.size()), ahead = tokens_ == 1 && !values_later ? count : 1;
   const auto for_works = [&](int first, auto&& step) {
     for (int i = std::max(0, first); i < std::min(first + ahead, count); ++i) step(works[i]);
   };
   for (int first = 0; first < count + 2 * ahead; first += ahead) {
     for_works(first, [&](Work& work) {
       work.softmax = lower_scores(h, caches[work.head], query, work.head, work.softmax.chunk);
+      // Probabilities are multiplied by the scales of their values.
+      if (!values_later || work.softmax.chunk.first > 0) return;
+      emit_values((work.head + 1) * h.vectors);
+      append_value(h, caches[work.head], work.head, values, 0);
     });
     for_works(first - ahead, [&](Work& work) {
       lower_weights(h, caches[work.head], work.softmax, work.head);
@@ -450,6 +454,7 @@ void Lowering::lower(const QNode& node, const QAttention& op) {
       lower_attention_out(h, work.softmax, work.head, out);
     });
   }
+  values_waiting_.clear();
 }
 
 }  // namespace pianola

@@ -57,7 +57,7 @@ VxmOutFormat format_of_streams(int streams) {
 Lowering::Cache Lowering::declare_cache(const Heads& h, int head) {
   const int positions = cache_stays_ ? graph_.model.context : shape_.context;
   const CacheLayout layout = cache_layout(*h.op, positions, lanes_);
-  const int side = side_of_head(head);
+  const int side = cache_side(head);
   const std::string name = h.name + "[" + std::to_string(head) + "]";
   Cache cache;
   const int streams = std::min(4, target_.mxm_load_streams);
@@ -258,14 +258,18 @@ void Lowering::append_row(const Heads& h, ArrayId source, int head,
               last / static_cast<uint32_t>(lanes_));
 }
 
-void Lowering::append(const Heads& h, const Cache& cache, int head, ArrayId keys, ArrayId values,
-                      int chain) {
+void Lowering::append_key(const Heads& h, const Cache& cache, int head, ArrayId keys, int chain) {
   const CacheLayout whole = cache_layout(*h.op, graph_.model.context, lanes_);
-  const std::string name = h.name + "[" + std::to_string(head) + "]";
   append_row(h, keys, head, cache.keys, cache.key_scales, cache.base + whole.keys,
-             cache.base + whole.key_scales, chain, name + ".key");
+             cache.base + whole.key_scales, chain, h.name + "[" + std::to_string(head) + "].key");
+}
+
+void Lowering::append_value(const Heads& h, const Cache& cache, int head, ArrayId values,
+                            int chain) {
+  const CacheLayout whole = cache_layout(*h.op, graph_.model.context, lanes_);
   append_row(h, values, head, cache.values, cache.value_scales, cache.base + whole.values,
-             cache.base + whole.value_scales, chain, name + ".value");
+             cache.base + whole.value_scales, chain,
+             h.name + "[" + std::to_string(head) + "].value");
 }
 
 }  // namespace pianola

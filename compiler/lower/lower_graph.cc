@@ -117,7 +117,7 @@ void Lowering::lower(const QNode& node, const QEmbed&) {
 // The rotary rows of the launch's positions.
 void Lowering::receive_rotary() {
   rotary_row_ = rotary_row_vectors(graph_, lanes_);
-  rotary_ = add_array("rotary", state({1, 0}), 4, rotary_row_ * tokens_);
+  rotary_ = add_array("rotary", state_or_other({1, 0}, {3, 0}), 4, rotary_row_ * tokens_);
   CopyInOperation copy;
   copy.name = "rotary";
   copy.nest.count = {rotary_row_ * tokens_, 1, 1};
@@ -183,9 +183,9 @@ void Lowering::lower_codes(const Quantization& q, const GroupPiece& piece) {
   }
   round.z = from(q.inverse, piece.group * tokens_, {1, 0, tokens_});
   round.pass.mul2 = VxmOperand::Z;
-  for (ArrayId array : q.codes) {
+  for (const std::vector<ArrayId>& turns : q.codes) {
     round.writes.push_back(
-        to(array, piece.vector * tokens_, {1, tokens_, piece.size * tokens_}));
+        codes_at(turns, q.groups, piece.vector, {1, tokens_, piece.size * tokens_}));
   }
   emit(round);
 }
@@ -254,16 +254,29 @@ void Lowering::lower(const QNode& node, const QQuantize& op) {
   q.name = node.name;
   q.x = x;
   q.gain = gain;
-  q.maxima = add_value(node.name + ".max", state({2, 0}), groups);
-  q.inverse = add_value(node.name + ".inverse", state({2, 1}), groups);
+  q.maxima = add_value(node.name + ".max", state_or_other({2, 0}, {3, 0}), groups);
+  q.inverse = add_value(node.name + ".inverse", state_or_other({2, 1}, {3, 1}), groups);
   Codes codes;
   std::vector<Place> places;
+  q.groups.resize(static_cast<size_t>(groups));
+  const int turns = codes_turns(node, q.groups);
+  // Of few groups and of many, so that the codes of one product are written while those of another are read.
+  const int first_turn = groups > 3 ? 2 : 0;
+  codes.groups = q.groups;
   for (size_t mxm = 0; mxm < target_.mxm_positions.size(); ++mxm) {
-    const Place place = codes_place(static_cast<int>(mxm));
+    const Place place = codes_place(static_cast<int>(mxm), 0);
     const auto known = std::find(places.begin(), places.end(), place) - places.begin();
     if (known == static_cast<std::ptrdiff_t>(places.size())) {
       places.push_back(place);
-      q.codes.push_back(add_array(node.name, place, 1, vectors * tokens_));
+      std::vector<ArrayId>& arrays = q.codes.emplace_back();
+      for (int turn = 0; turn < turns; ++turn) {
+        int size = 0;
+        for (const CodesPlace& at : q.groups) {
+          if (at.turn == turn) size = std::max(size, at.index + 1);
+        }
+        arrays.push_back(add_array(node.name, codes_place(static_cast<int>(mxm), first_turn + turn),
+                                   1, std::min(size * per_group, vectors) * tokens_));
+      }
     }
     codes.by_mxm.push_back(q.codes[known]);
   }
@@ -271,12 +284,19 @@ void Lowering::lower(const QNode& node, const QQuantize& op) {
   const std::vector<GroupPiece> pieces = group_pieces(vectors);
   ArrayId rstd = -1;
   if (weights_stay_) {
-    if (op.normalize) rstd = lower_rstd(node, op, x, vectors);
+    std::vector<VectorOperation>& waiting = waiting_pieces_[node.inputs[0]];
+    const size_t share = waiting.size() / pieces.size();
+    size_t next = 0;
+    if (share == 0) {
+      for (const GroupPiece& piece : pieces) lower_maxima(q, piece);
+    }
     for (const GroupPiece& piece : pieces) {
-      lower_maxima(q, piece);
+      for (size_t i = 0; i < share; ++i) emit(std::move(waiting[next++]));
+      if (share > 0) lower_maxima(q, piece);
       lower_inverse(q, piece.group, piece.groups, piece.chain);
       lower_codes(q, piece);
     }
+    if (op.normalize) rstd = lower_rstd(node, op, x, vectors);
   } else {
     for (const GroupPiece& piece : pieces) lower_maxima(q, piece);
     if (op.normalize) rstd = lower_rstd(node, op, x, vectors);
@@ -306,17 +326,53 @@ void Lowering::lower(const QNode& node, const QQuantize& op) {
 }
 
 // Next to the matrix units each has codes of its own, so that their reads do not collide.
-Place Lowering::codes_place(int mxm) const {
+Place Lowering::codes_place(int mxm, int turn) const {
   const int side = side_of_mxm(mxm);
   const std::vector<int>& mxms = sides_[side].mxms;
   const int home = sides_[side].codes_home;
   if (home < 0) return on_side(side, {3, 1, next_slice_});
   const int number = static_cast<int>(std::find(mxms.begin(), mxms.end(), mxm) - mxms.begin());
-  return {home, next_slice_ % 2, (number + next_slice_ / 2 * 2) % 4};
+  return {home, turn / 2 % 2, (number + turn % 2 * 2) % 4};
+}
+
+// Next to the matrix units, groups that are multiplied by as they come have arrays of their own, so that they can be
+// read while others are written; all that are multiplied by later share one. Returns the number of arrays.
+int Lowering::codes_turns(const QNode& node, std::vector<CodesPlace>& groups) const {
+  int early = 0;
+  for (const ResidentProduct& product : products_) {
+    if (sides_.front().codes_home < 0) break;
+    if (graph_.nodes[product.nodes[0]].inputs[0] != node.output) continue;
+    const int vectors = early_windows(product) * product.tiles_per_window;
+    early = vectors * lanes_ / target_.activation_group;
+    break;
+  }
+  const int count = static_cast<int>(groups.size());
+  if (tokens_ > 1 && early > 0) early = count;
+  const int turns = std::min(early, early == count && count == 3 ? 3 : 2);
+  for (int g = 0; g < count; ++g) {
+    groups[g] = g < early ? CodesPlace{g % turns, g / turns} : CodesPlace{turns, g - early};
+  }
+  return early < count ? turns + 1 : turns;
+}
+
+ArrayRef Lowering::codes_at(const std::vector<ArrayId>& turns, const std::vector<CodesPlace>& groups,
+                            int vector, std::array<int, 3> step) const {
+  const int per_group = target_.activation_group / lanes_;
+  const CodesPlace& at = groups[static_cast<size_t>(vector / per_group)];
+  return to(turns[static_cast<size_t>(at.turn)],
+            (at.index * per_group + vector % per_group) * tokens_, step);
 }
 
 void Lowering::lower(const QNode& node, const QLinear& op) {
+  std::vector<VectorOperation>& operations = out_.program.operations;
+  const auto first = static_cast<std::ptrdiff_t>(operations.size());
   lower_product(node, codes_.at(node.inputs[0]), declare_output(node, op));
+  if (!makes_values_later(node)) return;
+  values_waiting_.assign(std::make_move_iterator(operations.begin() + first),
+                         std::make_move_iterator(operations.end()));
+  operations.erase(operations.begin() + first, operations.end());
+  values_next_ = 0;
+  values_emitted_ = 0;
 }
 
 Lowering::Product Lowering::declare_output(const QNode& node, const QLinear& op) {
@@ -336,17 +392,22 @@ Lowering::Product Lowering::declare_output(const QNode& node, const QLinear& op)
   } else if (!to_host) {
     // Sums with a residual change banks from one to the next; the up product of a gate has a home
     // of its own, because both meet in one pass.
-    Place place{0, 1};
+    Place place = state({0, 1});
     if (op.has_residual) {
       place.bank = 1 - value_banks_[node.inputs[1]];
       value_banks_[node.output] = place.bank;
     }
     for (const QNode& other : graph_.nodes) {
       if (std::holds_alternative<QSiluMul>(other.op) && other.inputs[1] == node.output) {
-        place = {1, 1};
+        place = state_or_other({1, 1}, {0, 1});
       }
     }
-    product.output = add_value(node.name, state(place), matrix.rows / lanes_);
+    for (const QNode& other : graph_.nodes) {
+      if (!std::holds_alternative<QAttention>(other.op) || homes_per_tile(target_) == 1) continue;
+      if (other.inputs[1] == node.output) place = state({3, 0});
+      if (other.inputs[2] == node.output) place = state({3, 1});
+    }
+    product.output = add_value(node.name, place, matrix.rows / lanes_);
     values_[node.output] = product.output;
   }
   return product;
@@ -355,7 +416,8 @@ Lowering::Product Lowering::declare_output(const QNode& node, const QLinear& op)
 void Lowering::lower(const QNode& node, const QSiluMul&) {
   const ArrayId gate = values_[node.inputs[0]], up = values_[node.inputs[1]];
   const int vectors = graph_.value_widths[node.output] / lanes_;
-  const ArrayId denominator = add_value(node.name + ".denominator", state({2, 1}), vectors);
+  const ArrayId denominator = add_value(node.name + ".denominator",
+                                        state_or_other({2, 1}, {3, 1}), vectors);
   const ArrayId out = add_value(node.name, state({0, 0}), vectors);
   values_[node.output] = out;
   VxmOperation sigmoid;
@@ -378,17 +440,24 @@ void Lowering::lower(const QNode& node, const QSiluMul&) {
   product.pass.mul3 = VxmOperand::Y;
   product.pass.combine = VxmCombine::Z;
   product.writes = {to(out, 0, {1, tokens_, 0})};
-  // In pieces of an activation group, so that quantization can begin with the first.
+  // In pieces of an activation group, so that quantization can begin with the first: where order alone hides
+  // latency, it takes each piece before the next one is there.
   const int piece = target_.activation_group / lanes_;
+  std::vector<VectorOperation>& waiting = waiting_pieces_[node.output];
   for (int first = 0; first < vectors; first += piece) {
     const int count = std::min(piece, vectors - first);
     for (VxmOperation* op : {&sigmoid, &product}) {
       VxmOperation part = *op;
-      part.chain = element_chain();
+      part.chain = dense_chain();
+      part.stays_on_chain = tokens_ == 1;
       part.nest.count = {tokens_, count, 1};
       for (Operand* o : {&part.x, &part.y, &part.z}) o->ref.index += first * tokens_;
       part.writes[0].index += first * tokens_;
-      emit(part);
+      if (weights_stay_) {
+        waiting.push_back(std::move(part));
+      } else {
+        emit(std::move(part));
+      }
     }
   }
 }

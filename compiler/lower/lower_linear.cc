@@ -76,7 +76,7 @@ void Lowering::lower_block(const QNode& node, const Codes& codes, const Product&
     op.orientation = MxmLoadOrientation::Output;
     tape_vectors_ += static_cast<uint64_t>(windows) * size * steps *
                      static_cast<uint64_t>(target_.mxm_load_streams);
-    op.activation = to(codes.by_mxm[mxm], first * tokens_, {1, tokens_, size * tokens_});
+    op.activation = codes_at(codes.by_mxm[mxm], codes.groups, first, {1, tokens_, size * tokens_});
     VxmOperation sum;
     sum.name = node.name;
     sum.chain = chain;

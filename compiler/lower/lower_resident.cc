@@ -219,15 +219,32 @@ void Lowering::multiply_on(const ResidentWork& work, const BlockGroup& group, in
   const int whole = static_cast<int>(product.blocks.size()) / units * units;
   const int begin = group.first + (unit - group.first % units + units) % units;
   const int limit = std::min(group.end, whole);
-  if (begin < limit && first < end) {
-    emit_windows(work, group, {begin, first}, end - first, 1, (limit - begin + units - 1) / units);
+  // Windows whose codes follow each other in one array.
+  const std::vector<CodesPlace>& places = work.codes->groups;
+  const auto group_of = [&](int window) {
+    return static_cast<size_t>(window * product.tiles_per_window * lanes_ / target_.activation_group);
+  };
+  const auto end_from = [&](int window) {
+    int next = window + 1;
+    for (; next < end; ++next) {
+      const CodesPlace &a = places[group_of(next - 1)], &b = places[group_of(next)];
+      if (a.turn != b.turn || b.index - a.index > 1) break;
+    }
+    return next;
+  };
+  for (int w = first; begin < limit && w < end; w = end_from(w)) {
+    emit_windows(work, group, {begin, w}, end_from(w) - w, 1, (limit - begin + units - 1) / units);
   }
   for (int block = std::max(group.first, whole); block < group.end; ++block) {
     const int share = units_per_block(product, block, units);
-    for (int w = first; w < end; ++w) {
-      if (place_of(product, {block, w}, units).unit != unit) continue;
-      emit_windows(work, group, {block, w}, (end - w + share - 1) / share, share, 1);
-      break;
+    for (int w = first; w < end;) {
+      if (place_of(product, {block, w}, units).unit != unit) {
+        ++w;
+        continue;
+      }
+      const int windows = (end_from(w) - w + share - 1) / share;
+      emit_windows(work, group, {block, w}, windows, share, 1);
+      w += windows * share;
     }
   }
 }
@@ -253,8 +270,8 @@ void Lowering::emit_windows(const ResidentWork& work, const BlockGroup& group, R
     op.rows.push_back(to(id, place.tile * steps,
                          {1, steps, (repeats > 1 ? product.tiles : per_window) * steps}));
   }
-  op.activation = to(work.codes->by_mxm[op.mxm], start.window * per_window * tokens_,
-                     {1, tokens_, repeats > 1 ? 0 : stride * per_window * tokens_});
+  op.activation = codes_at(work.codes->by_mxm[op.mxm], work.codes->groups, start.window * per_window,
+                           {1, tokens_, repeats > 1 ? 0 : stride * per_window * tokens_});
   op.sums = to(group.sums,
                ((start.block - group.first) * product.windows + start.window) * tokens_,
                {1, stride * tokens_, units * product.windows * tokens_});

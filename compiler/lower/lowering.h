@@ -12,8 +12,8 @@
 //   home 3  keys, softmax sums                  values, activation codes, softmax maxima
 //
 // Of weights in MEM, sums wait on the other side, in homes 1 and 2. Where an MXM loads from more than one home,
-// copies of the cache are in as many, operands of attention are on the side where its cache is not, and codes
-// next to the matrix units.
+// copies of the cache are in as many on the other side, what else meets operands of products is in its homes 0
+// and 3, heads take turns in the homes of attention, and codes are next to the matrix units.
 #pragma once
 
 #include <climits>
@@ -72,16 +72,25 @@ class Lowering {
   void lower(const QNode& node, const QSiluMul& op);
   void lower(const QNode& node, const QLogits& op);
   void receive_rotary();
-  Place codes_place(int mxm) const;
-  struct Codes {
-    std::vector<ArrayId> by_mxm;   // codes, [vector][token]; some the same
-    ArrayId scales = -1;           // [window][token]
+  Place codes_place(int mxm, int turn) const;
+  // Where an activation group's codes are: in which array of an MXM, and behind how many groups there.
+  struct CodesPlace {
+    int turn = 0, index = 0;
   };
+  struct Codes {
+    std::vector<std::vector<ArrayId>> by_mxm;  // [mxm][turn]: codes, [vector][token]; some the same
+    std::vector<CodesPlace> groups;
+    ArrayId scales = -1;                       // [window][token]
+  };
+  int codes_turns(const QNode& node, std::vector<CodesPlace>& groups) const;
+  ArrayRef codes_at(const std::vector<ArrayId>& turns, const std::vector<CodesPlace>& groups,
+                    int vector, std::array<int, 3> step) const;
   // The arrays of one quantization; gain may be -1.
   struct Quantization {
     std::string name;
     ArrayId x = -1, gain = -1, maxima = -1, inverse = -1;
-    std::vector<ArrayId> codes;  // all get the same
+    std::vector<std::vector<ArrayId>> codes;  // [copy][turn]: all copies get the same
+    std::vector<CodesPlace> groups;
   };
   // Activation groups of `size` vectors each.
   struct GroupPiece {
@@ -91,6 +100,9 @@ class Lowering {
   std::vector<GroupPiece> group_pieces(int vectors) const;
   // Of elementwise work on products: not the one that sums up products.
   int element_chain() const { return weights_stay_ ? target_.vxm_chains - 1 : 0; }
+  // Reductions over the vectors of one token use an accumulator every few cycles, and leave no room for a dense
+  // pass; those of many tokens are dense, too.
+  int dense_chain() const { return tokens_ == 1 ? 0 : element_chain(); }
   void lower_maxima(const Quantization& q, const GroupPiece& piece);
   void lower_inverse(const Quantization& q, int group, int groups, int chain);
   void lower_codes(const Quantization& q, const GroupPiece& piece);
@@ -174,8 +186,8 @@ class Lowering {
   void stage_cache_of(const QNode& attention);
   void stage_cache(const Heads& h, const Cache& cache, const std::string& name);
   void stage_scales(ArrayId scales, uint64_t base, const std::string& name);
-  void append(const Heads& h, const Cache& cache, int head, ArrayId keys, ArrayId values,
-              int chain);
+  void append_key(const Heads& h, const Cache& cache, int head, ArrayId keys, int chain);
+  void append_value(const Heads& h, const Cache& cache, int head, ArrayId values, int chain);
   std::vector<ArrayRef> cache_rows(const std::vector<ArrayId>& copies, int index, int per_tile,
                                    int per_block) const;
   void append_row(const Heads& h, ArrayId source, int head, const std::vector<ArrayId>& rows,
@@ -197,7 +209,7 @@ class Lowering {
   struct Query {
     // By kv head: [kv head][chunk][vector][query head of the group][token of the chunk].
     std::vector<ArrayId> codes;
-    std::vector<ArrayId> scales;  // by side that holds operands, [query head][token]
+    std::vector<ArrayId> scales;  // by kv head: [query head of the group][token]
     ArrayId maxima = -1, inverse = -1;  // of heads of several vectors: [query head][token]
   };
   Query declare_query(const Heads& h);
@@ -213,16 +225,25 @@ class Lowering {
   void lower_weight_codes(const Heads& h, Softmax& softmax, int head);
   void lower_weighted_sum(const Heads& h, const Cache& cache, Softmax& softmax, int head);
   void lower_attention_out(const Heads& h, const Softmax& softmax, int head, ArrayId out);
+
+  // lower_values.cc
+  bool makes_values_later(const QNode& node) const;
+  void emit_values(int blocks);
+
   int side_of_head(int head) const { return head % static_cast<int>(sides_.size()); }
   int mxm_of_head(int head) const {
     const std::vector<int>& mxms = sides_[side_of_head(head)].mxms;
     return mxms[head / sides_.size() % mxms.size()];
   }
-  // Where a head's operands are: with a cache in all state homes of a side, on the other one.
-  int operand_side(int head) const {
-    return homes_per_tile(target_) > 1 ? 1 - side_of_head(head) : state_side_;
+  // Caches that take several homes are on the side where the state is not.
+  int cache_side(int head) const {
+    return homes_per_tile(target_) > 1 ? 1 - state_side_ : side_of_head(head);
   }
-  Place head_place(int head, Place place) const { return on_side(operand_side(head), place); }
+  // Of a head's operands. Heads that are worked on at the same time take turns in the homes.
+  Place head_place(int head, Place place) const {
+    if (homes_per_tile(target_) > 1) place.home = (place.home + head) % kStateHomes;
+    return state(place);
+  }
   Place head_codes_place(int head, Place place) const;
 
   // `home` counts outward from the VXM.
@@ -231,6 +252,12 @@ class Lowering {
     return place;
   }
   Place state(Place place) const { return on_side(state_side_, place); }
+  // With weights that stay in MEM, what reduces products reads homes 1 and 2 in nearly every cycle: other work
+  // goes on beside it from elsewhere, on the other side if there is one.
+  Place state_or_other(Place place, Place other) const {
+    return weights_stay_ && homes_per_tile(target_) > 1 ? on_side(1 - state_side_, other)
+                                                        : state(place);
+  }
   int mxm_of(int index) const;   // spreads work over all matrix units
   int side_of_mxm(int mxm) const;
   int chain_of(int side) const { return side % target_.vxm_chains; }
@@ -247,6 +274,8 @@ class Lowering {
   std::vector<ArrayId> values_;        // by QValue: fp32 [vector][token]
   std::vector<int> value_banks_;       // bank in home 0 of residual values
   std::map<QValue, Codes> codes_;
+  // What makes a value in pieces of an activation group, as many operations for each; its quantization emits them.
+  std::map<QValue, std::vector<VectorOperation>> waiting_pieces_;
   std::map<uint32_t, int> constants_;  // fp32 bits -> register
   ArrayId rotary_ = -1;                // [token][row]
   int rotary_row_ = 0;
@@ -264,6 +293,11 @@ class Lowering {
   void receive(ArrayId id);
   std::vector<Cache> caches_;  // resident: [layer * kv_heads + head]; else of staged_for_, by head
   const QNode* staged_for_ = nullptr;
+  // The product that makes the values of the attention that comes next, if it is not yet emitted, and how many
+  // of its blocks are.
+  std::vector<VectorOperation> values_waiting_;
+  size_t values_next_ = 0;
+  int values_emitted_ = 0;
   void declare_resident_caches();
   void clear_resident_caches();
 };
