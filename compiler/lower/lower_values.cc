@@ -9,12 +9,14 @@ namespace pianola {
 
 // Whether this product makes the values of an attention that begins before it: then scores and softmax go beside it,
 // and its weights come while others would have to wait. Not where the FIFO behind the tape holds a good part of a
-// layer: there it is not the tape that limits.
+// layer: there it is not the tape that limits. Nor for few tokens and narrow weights: their product is over
+// before the scores are, and then its sums delay them.
 bool Lowering::makes_values_later(const QNode& node) const {
   constexpr int64_t kFifosPerLayer = 8;
   if (shape_.values_first) return false;
   int64_t bytes = 0;
   for (const QuantizedMatrix& matrix : graph_.matrices) {
+    if (matrix.bits < 8 && shape_.kind != EntryKind::Prefill) return false;
     bytes += int64_t{matrix.rows} * matrix.cols * matrix.bits / 8;
   }
   const int64_t fifo = int64_t{target_.tape_fifo_vectors} * lanes_;
