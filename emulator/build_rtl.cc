@@ -300,7 +300,7 @@ Result<fs::path> build_rtl(const Target& target, const BuildRtlOptions& options)
   hash.add(std::string(options.trace ? "trace" : "") + (options.checks ? " checks" : "") +
            (options.probes ? " probes" : "") +
            (options.synthesis_form ? " synthesis form" : ""));
-  std::vector<fs::path> inputs = files_with(rtl, {".sv", ".vlt"});
+  std::vector<fs::path> inputs = files_with(rtl, {".sv", ".svh", ".vlt"});
   for (const fs::path& file : files_with(rtl / "harness", {".cc", ".h"})) inputs.push_back(file);
   if (inputs.empty()) return Error{ErrorCode::NotFound, "no RTL sources here", rtl.string()};
   for (const fs::path& file : inputs) {

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <map>
+#include <span>
 #include <utility>
 
 #include "emulator/visit_places.h"
@@ -50,14 +51,9 @@ class WordFinder {
         for (uint32_t i = 0; i < run.steps; ++i) make(p_.mac_steps[run.first_step + i].out);
         return;
       }
-      case OperationKind::Product: {
-        const Product& product = p_.products[operation.first];
-        const uint32_t count = p_.product_inputs[product.input].columns;
-        for (uint32_t i = 0; i < count; ++i) {
-          make(p_.product_columns[product.first_column + i].out);
-        }
+      case OperationKind::Product:
+        for (const ProductColumn& column : columns_of(operation)) make(column.out);
         return;
-      }
       case OperationKind::Copy:
       case OperationKind::Read:
       case OperationKind::Write:
@@ -67,6 +63,12 @@ class WordFinder {
       case OperationKind::Sxm:
       case OperationKind::ProductInput: return;
     }
+  }
+
+  std::span<const ProductColumn> columns_of(const Operation& operation) const {
+    const Product& product = p_.products[operation.first];
+    return std::span(p_.product_columns)
+        .subspan(product.first_column, p_.product_inputs[product.input].columns);
   }
 
   // ---- Uses ----
@@ -90,14 +92,9 @@ class WordFinder {
   void use(const Operation& operation) {
     switch (operation.kind) {
       case OperationKind::Vxm: return use_passes(p_.vxm_batches[operation.first]);
-      case OperationKind::Product: {
-        const Product& product = p_.products[operation.first];
-        const uint32_t count = p_.product_inputs[product.input].columns;
-        for (uint32_t i = 0; i < count; ++i) {
-          use_planes(p_.product_columns[product.first_column + i].initial, 4);
-        }
+      case OperationKind::Product:
+        for (const ProductColumn& column : columns_of(operation)) use_planes(column.initial, 4);
         return;
-      }
       case OperationKind::ProductInput: {
         const ProductInput& input = p_.product_inputs[operation.first];
         const Place* places = p_.product_places.data() + input.first_place;

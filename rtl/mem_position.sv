@@ -80,8 +80,6 @@ module mem_position #(
   localparam int unsigned StreamW = $clog2(Streams);
   localparam int unsigned SliceW = (Slices > 1) ? $clog2(Slices) : 1;
   localparam int unsigned QueueW = $clog2(Queues);
-  localparam int unsigned StreamRowW = (StreamRows > 1) ? $clog2(StreamRows) : 1;
-  localparam int unsigned PitchW = $clog2(V);
 
   if (pianola_pkg::latency_mem_read(Lanes) != 2) begin : gen_read_latency_other
     $error("mem_position: mem_read must be 2");
@@ -143,14 +141,8 @@ module mem_position #(
     if (out_valid_o != '0) {out_stream_o, out_dirs_o, out_data_o} = out[0];
   end
 
-  // Where the vector of a stream begins: see stream_row.
-  function automatic logic [31:0] stream_place(input logic [AtW-1:0] at,
-                                               input logic [StreamW-1:0] number);
-    logic [Streams-1:0] planes;
-    planes = at[Streams-1:0];
-    stream_place = (StreamRows == 1) ? 32'(number) * V
-        : 32'({at[Streams +: StreamRowW], number, planes[number], PitchW'(0)});
-  endfunction
+  localparam int unsigned StreamVectorW = V;
+`include "stream_place.svh"
 
   function automatic logic [31:0] place(input logic [31:0] slice, input logic [31:0] address);
     logic [31:0] in_slice;

@@ -69,21 +69,14 @@ module mxm_array #(
   // variable outside the task, and it refuses those in a task that is not inlined. Verilator 5.006
   // passes `const ref` by reference, but drops what a `ref` argument holds before the call.
   localparam int unsigned StreamW = $clog2(Streams);
-  localparam int unsigned StreamRowW = StreamRows > 1 ? $clog2(StreamRows) : 1;
-  localparam int unsigned PitchW = $clog2(VectorW);
   localparam int unsigned Depth = Latency - 1;
   localparam int unsigned Pitch = 1 << $clog2(Lanes);
   localparam int unsigned RowWords = Pitch / 4;  // four weights in a word
   localparam int unsigned LaneWords = RowWords > 1 ? RowWords : 2;  // the size of an array
   localparam int unsigned TileWords = Pitch * RowWords;
 
-  // Where the vector of a stream begins: see stream_row.
-  function automatic logic [31:0] place(input logic [AtW-1:0] at, input logic [StreamW-1:0] stream);
-    logic [Streams-1:0] planes;
-    planes = at[Streams-1:0];
-    place = (StreamRows == 1) ? 32'(stream) * VectorW
-        : 32'({at[Streams +: StreamRowW], stream, planes[stream], PitchW'(0)});
-  endfunction
+  localparam int unsigned StreamVectorW = VectorW;
+`include "stream_place.svh"
 
   // The dot products of one activation vector with all rows of a tile, added to sums.
   // What g++ 12 needs to vectorize these loops: whole elements of arrays, one word at a time.
@@ -255,8 +248,8 @@ module mxm_array #(
           empty_q = 1'b1;
         end
         sums = clear_i ? '0 : accumulators[acc_i];
-        if (mac_dir_i) x = west_i[place(west_at_i, mac_stream_i)+:VectorW];
-        else x = east_i[place(east_at_i, mac_stream_i)+:VectorW];
+        if (mac_dir_i) x = west_i[stream_place(west_at_i, mac_stream_i)+:VectorW];
+        else x = east_i[stream_place(east_at_i, mac_stream_i)+:VectorW];
         if (bank_q) begin
           if (by_input1) multiply_inputs(tile1, x, sums, updated);
           else multiply_outputs(tile1, x, sums, updated);
@@ -288,8 +281,8 @@ module mxm_array #(
         per_byte = load_format_i == pianola_pkg::MxmLoadFormatInt4 ? 2
             : load_format_i == pianola_pkg::MxmLoadFormatTernary ? 4 : 1;
         for (int unsigned i = 0; i < LoadStreams; i = i + 1) begin
-          if (load_dir_i) x = west_i[place(west_at_i, StreamW'(32'(load_stream_i) + i))+:VectorW];
-          else x = east_i[place(east_at_i, StreamW'(32'(load_stream_i) + i))+:VectorW];
+          if (load_dir_i) x = west_i[stream_place(west_at_i, StreamW'(32'(load_stream_i) + i))+:VectorW];
+          else x = east_i[stream_place(east_at_i, StreamW'(32'(load_stream_i) + i))+:VectorW];
           for (int unsigned part = 0; part < per_byte; part = part + 1) begin
             row = 32'(load_row_i) + i * per_byte + part;
             if (row < Lanes) begin

@@ -59,16 +59,9 @@ module send_port #(
   localparam int unsigned Capacity = FifoVectors + (FreezeDepth + 4) * OutWidth;
   localparam int unsigned FieldW = pianola_pkg::PortSendPayloadW;
   localparam int unsigned StreamW = $clog2(Streams);
-  localparam int unsigned StreamRowW = (StreamRows > 1) ? $clog2(StreamRows) : 1;
-  localparam int unsigned PitchW = $clog2(BeatW);
 
-  // Where the vector of a stream begins: see stream_row.
-  function automatic logic [31:0] place(input logic [AtW-1:0] at, input logic [StreamW-1:0] stream);
-    logic [Streams-1:0] planes;
-    planes = at[Streams-1:0];
-    place = (StreamRows == 1) ? 32'(stream) * BeatW
-        : 32'({at[Streams +: StreamRowW], stream, planes[stream], PitchW'(0)});
-  endfunction
+  localparam int unsigned StreamVectorW = BeatW;
+`include "stream_place.svh"
 
   // Front
   logic              want, issue;
@@ -126,9 +119,9 @@ module send_port #(
         stream = op[pianola_pkg::PortSendStreamLsb +: StreamW] + StreamW'(w);
         if (w < 32'(op[pianola_pkg::PortSendCountLsb +: 4])) begin
           if (op[pianola_pkg::PortSendDirLsb] == pianola_pkg::DirectionEast) begin
-            data[w*BeatW +: BeatW] = east_i[place(east_at_i, stream) +: BeatW];
+            data[w*BeatW +: BeatW] = east_i[stream_place(east_at_i, stream) +: BeatW];
           end else begin
-            data[w*BeatW +: BeatW] = west_i[place(west_at_i, stream) +: BeatW];
+            data[w*BeatW +: BeatW] = west_i[stream_place(west_at_i, stream) +: BeatW];
           end
         end
       end

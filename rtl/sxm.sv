@@ -54,8 +54,6 @@ module sxm #(
   localparam int unsigned Depth = Latency - 1;
   localparam int unsigned SlotW = Depth > 1 ? $clog2(Depth) : 1;
   localparam int unsigned StreamW = $clog2(Streams);
-  localparam int unsigned StreamRowW = StreamRows > 1 ? $clog2(StreamRows) : 1;
-  localparam int unsigned PitchW = $clog2(VectorW);
   localparam int unsigned LaneW = $clog2(Lanes);
   localparam int unsigned Rows = Lanes > 64 ? 16 : Lanes;  // of the transpose buffer
   localparam int unsigned RowW = $clog2(Rows);
@@ -151,18 +149,13 @@ module sxm #(
     end
   endtask
 
-  // Where the vector of a stream begins: see stream_row.
-  function automatic logic [31:0] place(input logic [AtW-1:0] at, input logic [StreamW-1:0] number);
-    logic [Streams-1:0] planes;
-    planes = at[Streams-1:0];
-    place = (StreamRows == 1) ? 32'(number) * VectorW
-        : 32'({at[Streams +: StreamRowW], number, planes[number], PitchW'(0)});
-  endfunction
+  localparam int unsigned StreamVectorW = VectorW;
+`include "stream_place.svh"
 
   function automatic logic [VectorW-1:0] fetch(input logic from_west,
                                                input logic [StreamW-1:0] number);
-    fetch = from_west ? west_i[place(west_at_i, number)+:VectorW]
-                      : east_i[place(east_at_i, number)+:VectorW];
+    fetch = from_west ? west_i[stream_place(west_at_i, number)+:VectorW]
+                      : east_i[stream_place(east_at_i, number)+:VectorW];
   endfunction
 
   // The moves, in the cycle of issue; the results wait.

@@ -17,6 +17,7 @@ function(pianola_verilated_unit target top lanes)
   target_include_directories(unit_${target} SYSTEM INTERFACE ${VERILATOR_ROOT}/include)
   target_compile_options(unit_${target} PRIVATE -O3 -march=native -mprefer-vector-width=512 -w)
   verilate(unit_${target} SOURCES ${sources} TOP_MODULE ${top} PREFIX V${target}
+    INCLUDE_DIRS ${PROJECT_SOURCE_DIR}/rtl
     VERILATOR_ARGS -Wall -O3 --x-assign fast --x-initial fast --noassert --unroll-count 8
       -GLanes=${lanes} ${ARG_PARAMETERS} ${defines})
 endfunction()
