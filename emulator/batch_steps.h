@@ -12,7 +12,7 @@ namespace pianola {
 
 // Adds the operations to `program` and the times at which they are executed to `times`. Passes of
 // each chain must be in the order of their keys.
-void batch_passes(LiftedSteps& steps, Program& program, std::vector<uint64_t>& times);
-void batch_multiplications(LiftedSteps& steps, Program& program, std::vector<uint64_t>& times);
+void batch_passes(LiftedSteps& steps, Program& program, PagedVector<uint64_t>& times);
+void batch_multiplications(LiftedSteps& steps, Program& program, PagedVector<uint64_t>& times);
 
 }  // namespace pianola

@@ -12,7 +12,7 @@ namespace {
 
 class WordFinder {
  public:
-  WordFinder(Program& program, const std::vector<Place>& homes, std::vector<uint8_t>& words)
+  WordFinder(Program& program, const PagedVector<Place>& homes, PagedVector<uint8_t>& words)
       : p_(program), homes_(homes), words_(words) {}
 
   void run() {
@@ -129,14 +129,14 @@ class WordFinder {
   }
 
   Program& p_;
-  const std::vector<Place>& homes_;
-  std::vector<uint8_t>& words_;
+  const PagedVector<Place>& homes_;
+  PagedVector<uint8_t>& words_;
 };
 
 // Places of passes, rewritten in the order in which they are played.
 class PassShortener {
  public:
-  PassShortener(Program& program, const std::vector<uint8_t>& words)
+  PassShortener(Program& program, const PagedVector<uint8_t>& words)
       : p_(program), words_(words) {}
 
   void run() {
@@ -199,18 +199,18 @@ class PassShortener {
   }
 
   Program& p_;
-  const std::vector<uint8_t>& words_;
-  std::vector<Place> places_;
+  const PagedVector<uint8_t>& words_;
+  PagedVector<Place> places_;
   std::map<std::pair<uint32_t, uint32_t>, uint32_t> controls_;
 };
 
 }  // namespace
 
-void shorten_passes(Program& program, const std::vector<uint8_t>& words) {
+void shorten_passes(Program& program, const PagedVector<uint8_t>& words) {
   PassShortener(program, words).run();
 }
 
-void find_words(Program& program, const std::vector<Place>& homes, std::vector<uint8_t>& words) {
+void find_words(Program& program, const PagedVector<Place>& homes, PagedVector<uint8_t>& words) {
   WordFinder(program, homes, words).run();
 }
 

@@ -12,9 +12,9 @@ constexpr uint8_t kNoWords = 0, kFirstOfWords = 1, kOtherOfWords = 2;
 
 // Four vectors that follow each other are words if one result has made them, they have no home, and every use
 // takes all four as one operand. words: by vector, all kNoWords.
-void find_words(Program& program, const std::vector<Place>& homes, std::vector<uint8_t>& words);
+void find_words(Program& program, const PagedVector<Place>& homes, PagedVector<uint8_t>& words);
 
 // Where an operand or the result of all passes of a batch are words, one place is left of the four.
-void shorten_passes(Program& program, const std::vector<uint8_t>& words);
+void shorten_passes(Program& program, const PagedVector<uint8_t>& words);
 
 }  // namespace pianola

@@ -83,7 +83,7 @@ class Fuser {
     };
     std::vector<Open> open;
     for (uint32_t i = 0; i < mxm.steps.size(); ++i) {
-      const MacStep& step = mxm.steps[i].step;
+      const LiftedMac& step = mxm.steps[i];
       if (step.accumulator >= open.size()) open.resize(step.accumulator + 1);
       Open& sum = open[step.accumulator];
       if (step.clears) {
@@ -96,7 +96,7 @@ class Fuser {
       }
       if (!sum.valid) continue;
       sum.steps.push_back(i);
-      if (step.emits) {
+      if (step.emits()) {
         sum.emitted = static_cast<uint32_t>(sums_.size());
         add_sum(m, sum.steps);
       }
@@ -105,7 +105,7 @@ class Fuser {
 
   void add_sum(uint32_t m, const std::vector<uint32_t>& steps) {
     const LiftedMxm& mxm = steps_.mxms[m];
-    const MacStep& last = mxm.steps[steps.back()].step;
+    const LiftedMac& last = mxm.steps[steps.back()];
     Sum sum;
     sum.mxm = m;
     sum.first = static_cast<uint32_t>(sum_steps_.size());
@@ -115,10 +115,9 @@ class Fuser {
       const LiftedTile& tile = mxm.tiles[mxm.steps[i].tile];
       return tile.constant && tile.source.format == format;
     });
-    const uint64_t vector = last.out[0] & ~kVectorBit;
-    for (int b = 0; b < 4; ++b) {
-      sum.fusable = sum.fusable && is_vector(last.out[b]) &&
-                    (last.out[b] & ~kVectorBit) == vector + b && steps_.uses[vector + b] == 1;
+    const uint64_t vector = last.out & ~kVectorBit;
+    for (uint64_t b = 0; b < 4; ++b) {
+      sum.fusable = sum.fusable && steps_.uses[vector + b] == 1;
     }
     if (sum.fusable) {
       sum_steps_.insert(sum_steps_.end(), steps.begin(), steps.end());
@@ -130,23 +129,22 @@ class Fuser {
 
   // ---- Columns ----
 
-  const Place* places_of(const LiftedChain& chain, const LiftedPass& pass) const {
-    return chain.places.data() + pass.first_place;
+  PassPlaces places_of(const LiftedChain& chain, const LiftedPass& pass) const {
+    return chain.places_of(pass, program_.vxm_controls[pass.control]);
   }
 
   // The sum that a pass may take as a term; kNone if it is none.
   uint32_t term_of(const LiftedChain& chain, const LiftedPass& pass) const {
-    const VxmControl& control = program_.vxm_controls[pass.control];
     if (!shapes_[pass.control].is_term) return kNone;
-    const Place* x = places_of(chain, pass);
-    const uint64_t vector = x[0] & ~kVectorBit;
-    if (!is_vector(x[0]) || vector >= sum_of_.size() || sum_of_[vector] == kNone) return kNone;
-    for (int b = 1; b < 4; ++b) {
-      if (x[b] != x[0] + static_cast<Place>(b)) return kNone;
+    const PassPlaces places = places_of(chain, pass);
+    const Place first = places.x[0];
+    const uint64_t vector = first & ~kVectorBit;
+    if (!is_vector(first) || vector >= sum_of_.size() || sum_of_[vector] == kNone) return kNone;
+    for (Place b = 1; b < 4; ++b) {
+      if (places.x[b] != first + b) return kNone;
     }
-    const Place* y = x + control.x_count;
-    for (int b = 0; b < 2; ++b) {
-      if (!is_in_place(y[b]) || !is_constant_(reinterpret_cast<const uint8_t*>(y[b]))) return kNone;
+    for (const Place y : {places.y[0], places.y[1]}) {
+      if (!is_in_place(y) || !is_constant_(reinterpret_cast<const uint8_t*>(y))) return kNone;
     }
     return sums_[sum_of_[vector]].fusable ? sum_of_[vector] : kNone;
   }
@@ -207,11 +205,12 @@ class Fuser {
       const Sum &s = sums_[a.sums[w]], &t = sums_[b.sums[w]];
       if (s.count != t.count) return false;
       for (uint32_t i = 0; i < s.count; ++i) {
-        if (tile_of(s, i).source != tile_of(t, i).source) return false;
+        const LiftedTile &p = tile_of(s, i), &q = tile_of(t, i);
+        if (&p != &q && p.source != q.source) return false;
       }
-      const Place* x = places_of(chain, chain.passes[a.passes[w]]);
-      const Place* y = places_of(chain, chain.passes[b.passes[w]]);
-      if (x[4] != y[4] || x[5] != y[5]) return false;
+      const PassPlaces p = places_of(chain, chain.passes[a.passes[w]]);
+      const PassPlaces q = places_of(chain, chain.passes[b.passes[w]]);
+      if (p.y != q.y) return false;
     }
     return true;
   }
@@ -224,7 +223,8 @@ class Fuser {
          !same_weights(chain, group_.columns[0], column))) {
       end_group(c);
     }
-    group_.first_drive = std::min(group_.first_drive, last.drive);
+    group_.first_drive =
+        std::min(group_.first_drive, last.issue + steps_.delays[last.control].drive);
     group_.accumulators.push_back(last.pass.accumulator);
     group_.columns.push_back(std::move(column));
   }
@@ -242,9 +242,9 @@ class Fuser {
     for (size_t w = 0; w < first.sums.size(); ++w) {
       const Sum& sum = sums_[first.sums[w]];
       for (uint32_t i = 0; i < sum.count; ++i) tiles.push_back(tile_of(sum, i).source);
-      const Place* places = places_of(chain, chain.passes[first.passes[w]]);
-      scales.push_back({reinterpret_cast<const uint8_t*>(places[4]),
-                        reinterpret_cast<const uint8_t*>(places[5])});
+      const PassPlaces places = places_of(chain, chain.passes[first.passes[w]]);
+      scales.push_back({reinterpret_cast<const uint8_t*>(places.y[0]),
+                        reinterpret_cast<const uint8_t*>(places.y[1])});
     }
     const bool one_format = std::ranges::all_of(
         tiles, [&](const TileSource& tile) { return tile.format == tiles[0].format; });
@@ -258,7 +258,7 @@ class Fuser {
     product.first_column = static_cast<uint32_t>(program_.product_columns.size());
     const auto number = static_cast<uint32_t>(program_.products.size());
     for (const Column& column : group_.columns) add_column(chain, column, number);
-    chain.passes[group_.columns.back().passes.back()].ends_product = true;
+    steps_.last_passes.push_back(group_.columns.back().passes.back());
     program_.products.push_back(product);
   }
 
@@ -268,11 +268,10 @@ class Fuser {
     result.accumulator = last.pass.accumulator;
     result.loads = column.loads;
     if (column.initial != kNone) {
-      std::copy_n(places_of(chain, chain.passes[column.initial]), 4, result.initial);
+      std::ranges::copy(places_of(chain, chain.passes[column.initial]).x, result.initial);
       chain.passes[column.initial].product = number;
     }
-    const VxmControl& control = program_.vxm_controls[last.control];
-    std::copy_n(places_of(chain, last) + control.places_per_pass - 4, 4, result.out);
+    std::ranges::copy(places_of(chain, last).out, result.out);
     program_.product_columns.push_back(result);
     for (size_t w = 0; w < column.passes.size(); ++w) {
       chain.passes[column.passes[w]].product = number;
@@ -300,14 +299,14 @@ class Fuser {
       for (uint32_t i = 0; i < count; ++i) {
         for (const Column& column : group_.columns) {
           const Sum& sum = sums_[column.sums[w]];
-          places.push_back(steps_.mxms[sum.mxm].steps[sum_steps_[sum.first + i]].step.x);
+          places.push_back(steps_.mxms[sum.mxm].steps[sum_steps_[sum.first + i]].x);
         }
       }
     }
     for (size_t w = 0; input.has_scales && w < first.sums.size(); ++w) {
       for (const Column& column : group_.columns) {
-        const Place* x = places_of(chain, chain.passes[column.passes[w]]);
-        places.insert(places.end(), x + 6, x + 10);
+        const PassPlaces pass = places_of(chain, chain.passes[column.passes[w]]);
+        places.insert(places.end(), pass.z.begin(), pass.z.end());
       }
     }
     constexpr size_t kRemembered = 8;
@@ -347,9 +346,9 @@ class Fuser {
   LiftedSteps& steps_;
   PackedWeights& packed_;
   Program& program_;
-  std::vector<Sum> sums_;
-  std::vector<uint32_t> sum_steps_;  // into the steps of the sum's MXM
-  std::vector<uint32_t> sum_of_;     // by the first vector that it drives
+  PagedVector<Sum> sums_;
+  PagedVector<uint32_t> sum_steps_;  // into the steps of the sum's MXM
+  PagedVector<uint32_t> sum_of_;     // by the first vector that it drives
   std::vector<TermShape> shapes_;    // by control
   Group group_;
   const LiftedChain* chain_ = nullptr;

@@ -18,7 +18,7 @@ struct Event {  // an access to a word
 
 class Keeper {
  public:
-  Keeper(Program& program, std::span<const uint8_t> memory, std::vector<Place>& homes)
+  Keeper(Program& program, std::span<const uint8_t> memory, PagedVector<Place>& homes)
       : p_(program), memory_(memory), homes_(homes),
         defined_(homes.size(), kNever), last_use_(homes.size(), 0) {}
 
@@ -176,7 +176,7 @@ class Keeper {
   }
 
   void drop_copies() {
-    std::vector<Operation> kept;
+    PagedVector<Operation> kept;
     for (uint32_t i = 0; i < p_.operations.size(); ++i) {
       const CopyStep* copy = copy_at(i);
       if (copy == nullptr || home_of(copy->from) != home_of(copy->to)) {
@@ -188,15 +188,15 @@ class Keeper {
 
   Program& p_;
   std::span<const uint8_t> memory_;
-  std::vector<Place>& homes_;
-  std::vector<uint32_t> defined_, last_use_;  // operations, by vector
+  PagedVector<Place>& homes_;
+  PagedVector<uint32_t> defined_, last_use_;  // operations, by vector
   std::vector<uint32_t> list_of_;             // into events_, by word
   std::vector<std::vector<Event>> events_;    // in the order of operations
 };
 
 }  // namespace
 
-void keep_in_memory(Program& program, std::span<const uint8_t> memory, std::vector<Place>& homes) {
+void keep_in_memory(Program& program, std::span<const uint8_t> memory, PagedVector<Place>& homes) {
   Keeper(program, memory, homes).run();
 }
 

@@ -12,6 +12,6 @@ namespace pianola {
 
 // Operations must be in their order, without dead ones. homes: by vector, the address where it lives, left
 // zero for those that live in the arena.
-void keep_in_memory(Program& program, std::span<const uint8_t> memory, std::vector<Place>& homes);
+void keep_in_memory(Program& program, std::span<const uint8_t> memory, PagedVector<Place>& homes);
 
 }  // namespace pianola

@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "emulator/paged_vector.h"
 #include "isa/target.h"
 
 namespace pianola {
@@ -39,8 +40,8 @@ class LatePlaces {
 
   // The place of a word that held `before`, and got written[i] if the register is value - i.
   Place add(Place before, uint32_t reg, uint32_t value, std::span<const Place> written);
-  std::vector<Place>& rows() { return rows_; }
-  std::vector<Late>& all() { return lates_; }
+  PagedVector<Place>& rows() { return rows_; }
+  PagedVector<Late>& all() { return lates_; }
   const Late& of(Place place) const { return lates_[place & ~kLateBit]; }
 
   // Calls visit for every place that a use of `place` may read: itself, if it is not late. `seen` is the first
@@ -71,11 +72,11 @@ class LatePlaces {
 
   uint32_t find_rows(std::span<const Place> written);
 
-  std::vector<Late> lates_;
-  std::vector<Place> rows_;
+  PagedVector<Late> lates_;
+  PagedVector<Place> rows_;
   std::vector<uint32_t> lists_;  // where lists begin in rows_
   uint32_t longest_ = 0;         // list
-  std::vector<std::pair<uint32_t, Place*>> uses_;  // by number of the late place once prepared
+  PagedVector<std::pair<uint32_t, Place*>> uses_;  // by number of the late place once prepared
   std::vector<uint32_t> first_use_;
   std::vector<std::vector<uint32_t>> dependents_;  // lates whose `before` is this one
   std::map<std::pair<uint32_t, uint32_t>, std::vector<uint32_t>> conditions_;  // register, value

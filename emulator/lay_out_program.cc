@@ -34,19 +34,19 @@ bool changes_state(const Program& p, const Operation& operation) {
   return true;
 }
 
-void sort_operations(Program& p, const std::vector<uint64_t>& times) {
-  std::vector<uint32_t> order(times.size());
+void sort_operations(Program& p, const PagedVector<uint64_t>& times) {
+  PagedVector<uint32_t> order(times.size());
   std::iota(order.begin(), order.end(), 0);
   std::stable_sort(order.begin(), order.end(),
                    [&](uint32_t a, uint32_t b) { return times[a] < times[b]; });
-  std::vector<Operation> sorted(order.size());
+  PagedVector<Operation> sorted(order.size());
   for (size_t i = 0; i < order.size(); ++i) sorted[i] = p.operations[order[i]];
   p.operations = std::move(sorted);
 }
 
 void drop_dead(Program& p, uint64_t vectors) {
-  std::vector<uint8_t> live(vectors, 0);
-  std::vector<Operation> kept;
+  PagedVector<uint8_t> live(vectors, 0);
+  PagedVector<Operation> kept;
   for (size_t i = p.operations.size(); i-- > 0;) {
     const Operation operation = p.operations[i];
     bool needed = changes_state(p, operation);
@@ -80,7 +80,7 @@ void drop_dead(Program& p, uint64_t vectors) {
 // freed first. Words take four slots that follow each other, by the number of their first vector.
 class SlotAllocator {
  public:
-  SlotAllocator(Program& program, const std::vector<Place>& homes, const std::vector<uint8_t>& words)
+  SlotAllocator(Program& program, const PagedVector<Place>& homes, const PagedVector<uint8_t>& words)
       : p_(program), homes_(homes), words_(words), slots_(homes.size(), 0),
         last_use_(homes.size(), kNever) {}
 
@@ -135,9 +135,9 @@ class SlotAllocator {
   }
 
   Program& p_;
-  const std::vector<Place>& homes_;
-  const std::vector<uint8_t>& words_;
-  std::vector<uint32_t> slots_, last_use_;
+  const PagedVector<Place>& homes_;
+  const PagedVector<uint8_t>& words_;
+  PagedVector<uint32_t> slots_, last_use_;
   std::vector<uint32_t> free_[2];  // of bytes, of words
   size_t used_ = 0;
 };
@@ -195,7 +195,7 @@ void allocate_inputs(Program& p) {
 }
 
 void merge_neighbours(Program& p) {
-  std::vector<Operation> merged;
+  PagedVector<Operation> merged;
   for (const Operation& operation : p.operations) {
     const bool mergeable = operation.kind == OperationKind::Copy ||
                            operation.kind == OperationKind::Read ||
@@ -213,15 +213,15 @@ void merge_neighbours(Program& p) {
 
 }  // namespace
 
-void lay_out_program(Program& p, const std::vector<uint64_t>& times, uint64_t vectors,
+void lay_out_program(Program& p, const PagedVector<uint64_t>& times, uint64_t vectors,
                      std::span<const uint8_t> memory, bool keep_all) {
   sort_operations(p, times);
-  std::vector<Place> homes(vectors, 0);
+  PagedVector<Place> homes(vectors, 0);
   if (!keep_all) {
     drop_dead(p, vectors);
     keep_in_memory(p, memory, homes);
   }
-  std::vector<uint8_t> words(vectors, kNoWords);
+  PagedVector<uint8_t> words(vectors, kNoWords);
   if (!keep_all) find_words(p, homes, words);
   SlotAllocator slots(p, homes, words);
   slots.run(keep_all);

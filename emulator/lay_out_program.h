@@ -14,7 +14,7 @@ namespace pianola {
 // vectors: how many vector numbers the program uses.
 // memory: MEM, all slices.
 // keep_all: every vector keeps a place of its own to the end, read or not.
-void lay_out_program(Program& program, const std::vector<uint64_t>& times, uint64_t vectors,
+void lay_out_program(Program& program, const PagedVector<uint64_t>& times, uint64_t vectors,
                      std::span<const uint8_t> memory, bool keep_all);
 
 }  // namespace pianola

@@ -8,10 +8,6 @@
 #include "emulator/lay_out_program.h"
 #include "emulator/lifter.h"
 
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
-
 namespace pianola {
 
 void Program::Buffer::allocate(size_t size_bytes) {
@@ -44,18 +40,6 @@ class Calendar {
   static constexpr uint64_t kCycles = 4096;
   std::vector<int> head_, next_;
 };
-
-// Room for so many, on large pages.
-template <typename T>
-void reserve_pages(std::vector<T>& list, uint64_t count) {
-  list.reserve(count);
-#if defined(__linux__)
-  constexpr uintptr_t kPage = uintptr_t{1} << 21;
-  const auto begin = (reinterpret_cast<uintptr_t>(list.data()) + kPage - 1) / kPage * kPage;
-  const auto end = reinterpret_cast<uintptr_t>(list.data() + count) / kPage * kPage;
-  if (begin < end) (void)madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
-#endif
-}
 
 }  // namespace
 
@@ -106,12 +90,14 @@ void Lifter::prepare() {
                                       target_.mxm_accumulators * size * 4);
   program_->vxm_accumulators.allocate(static_cast<size_t>(target_.vxm_chains) *
                                       target_.vxm_accumulators * size * 4);
+  steps_.mac_delay = static_cast<uint32_t>(latency_mxm_mac(lanes_));
   steps_.chains.resize(target_.vxm_chains);
   steps_.mxms.resize(target_.mxm_positions.size());
   for (LiftedMxm& mxm : steps_.mxms) {
     mxm.shadow.resize(lanes_);
     mxm.loaded.assign(lanes_, 0);
   }
+  streams_ = static_cast<uint64_t>(target_.streams);
   ring_ = std::bit_ceil(static_cast<uint64_t>(target_.positions()) + 1);
   east_.assign(ring_ * target_.streams, {});
   west_.assign(ring_ * target_.streams, {});
@@ -121,6 +107,7 @@ void Lifter::prepare() {
                       latency_vxm_root(lanes_) + latency_vxm_out(lanes_) +
                       latency_mxm_mac(lanes_) + latency_sxm(lanes_) + latency_mem_read(lanes_);
   wheel_.resize(std::bit_ceil(static_cast<uint64_t>(longest) + 2));
+  wheel_mask_ = wheel_.size() - 1;
 }
 
 void Lifter::follow_cycles() {
@@ -157,21 +144,19 @@ void Lifter::follow_cycles() {
 }
 
 void Lifter::apply_drives() {
-  std::vector<PendingDrive>& now = wheel_[cycle_ % wheel_.size()];
+  std::vector<PendingDrive>& now = wheel_[cycle_ & wheel_mask_];
   for (const PendingDrive& drive : now) {
     const bool east = drive.direction == Direction::East;
     const uint64_t diagonal =
         east ? cycle_ + ring_ - drive.position : cycle_ + drive.position;
-    StreamSlot& slot = (east ? east_ : west_)[diagonal % ring_ * target_.streams + drive.stream];
+    StreamSlot& slot = (east ? east_ : west_)[(diagonal & (ring_ - 1)) * streams_ + drive.stream];
     if (slot.diagonal == diagonal && slot.position == drive.position) {
       fail(Rule::StreamConflict, drive.position, "stream " + std::to_string(drive.stream));
     }
     slot = {diagonal, drive.position, drive.place};
     if (target_.floorplan[drive.position] != UnitKind::Mem) --unit_drives_;
     if (options_.record_drives) {
-      program_->drives.push_back({cycle_, static_cast<uint16_t>(drive.position),
-                                  drive.direction, static_cast<uint8_t>(drive.stream),
-                                  drive.place});
+      program_->drives.push_back({cycle_, drive.position, drive.direction, drive.stream, drive.place});
     }
   }
   now.clear();
@@ -179,21 +164,24 @@ void Lifter::apply_drives() {
 
 // Keys are not far from the cycles of issue, which are in order: each pass moves a few places at most.
 void Lifter::sort_passes() {
+  const auto key = [this](const LiftedPass& pass) {
+    return pass.issue + steps_.delays[pass.control].key;
+  };
   for (LiftedChain& chain : steps_.chains) {
-    std::vector<LiftedPass>& passes = chain.passes;
+    PagedVector<LiftedPass>& passes = chain.passes;
     for (size_t i = 1; i < passes.size(); ++i) {
-      if (passes[i - 1].key <= passes[i].key) continue;
+      if (key(passes[i - 1]) <= key(passes[i])) continue;
       const LiftedPass pass = passes[i];
       size_t at = i;
-      for (; at > 0 && passes[at - 1].key > pass.key; --at) passes[at] = passes[at - 1];
+      for (; at > 0 && key(passes[at - 1]) > key(pass); --at) passes[at] = passes[at - 1];
       passes[at] = pass;
     }
   }
 }
 
-// Steps are many: their lists get their room at once, on large pages.
+// Steps are many: their lists get their room at once.
 void Lifter::reserve_steps() {
-  constexpr uint64_t kMostSteps = 1 << 23, kMostPlaces = 10 * kMostSteps;
+  constexpr uint64_t kMostSteps = 1 << 23, kMostPlaces = 4 * kMostSteps;
   for (size_t q = 0; q < schedule_.queues.size(); ++q) {
     const QueueInfo& info = target_.queues[q];
     if (info.kind != QueueKind::VxmPass && info.kind != QueueKind::MxmMac) continue;
@@ -203,17 +191,20 @@ void Lifter::reserve_steps() {
       const uint64_t issues = (uint64_t{t.n1} + 1) * (uint64_t{t.n2} + 1) * (uint64_t{t.n3} + 1);
       steps = std::min(kMostSteps, steps + std::min(kMostSteps, issues));
       if (const auto* x = std::get_if<VxmInstruction>(&timed.instruction)) {
-        const int streams = streams_of(x->x_format) + streams_of(x->y_format) +
-                            streams_of(x->z_format) + streams_of(x->out_format);
+        int operands = 0;  // that take more if they are not neighbours
+        for (const int streams : {streams_of(x->x_format), streams_of(x->y_format),
+                                  streams_of(x->z_format), streams_of(x->out_format)}) {
+          operands += streams == PassPlaces::kMost ? 1 : streams;
+        }
         places = std::min(kMostPlaces, places + std::min(kMostSteps, issues) *
-                                                    static_cast<uint64_t>(streams));
+                                                    static_cast<uint64_t>(operands));
       }
     }
     if (info.kind == QueueKind::MxmMac) {
-      reserve_pages(steps_.mxms[info.unit].steps, steps);
+      steps_.mxms[info.unit].steps.reserve(steps);
     } else {
-      reserve_pages(steps_.chains[info.unit].passes, steps);
-      reserve_pages(steps_.chains[info.unit].places, places);
+      steps_.chains[info.unit].passes.reserve(steps);
+      steps_.chains[info.unit].places.reserve(places);
     }
   }
 }

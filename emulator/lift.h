@@ -24,6 +24,7 @@
 #include "emulator/device.h"
 #include "emulator/late_places.h"
 #include "emulator/packed_weights.h"
+#include "emulator/paged_vector.h"
 #include "emulator/vxm_shapes.h"
 #include "isa/instructions.h"
 
@@ -173,25 +174,25 @@ struct RecordedDrive {
 struct Program {
   uint64_t cycles = 0;
   int lanes = 0;
-  std::vector<Operation> operations;
-  std::vector<CopyStep> copies;
-  std::vector<MemoryStep> memory_steps;
-  std::vector<SegmentStep> segment_steps;
-  std::vector<VxmControl> vxm_controls;
-  std::vector<VxmPass> vxm_passes;
-  std::vector<VxmBatch> vxm_batches;
-  std::vector<Place> vxm_places;
-  std::vector<MacRun> mac_runs;
-  std::vector<MacStep> mac_steps;
-  std::vector<TileRow> tile_rows;
-  std::vector<SxmStep> sxm_steps;
-  std::vector<ProductInput> product_inputs;
-  std::vector<Place> product_places;
-  std::vector<uint16_t> product_counts;
-  std::vector<Product> products;
-  std::vector<ProductColumn> product_columns;
+  PagedVector<Operation> operations;
+  PagedVector<CopyStep> copies;
+  PagedVector<MemoryStep> memory_steps;
+  PagedVector<SegmentStep> segment_steps;
+  PagedVector<VxmControl> vxm_controls;
+  PagedVector<VxmPass> vxm_passes;
+  PagedVector<VxmBatch> vxm_batches;
+  PagedVector<Place> vxm_places;
+  PagedVector<MacRun> mac_runs;
+  PagedVector<MacStep> mac_steps;
+  PagedVector<TileRow> tile_rows;
+  PagedVector<SxmStep> sxm_steps;
+  PagedVector<ProductInput> product_inputs;
+  PagedVector<Place> product_places;
+  PagedVector<uint16_t> product_counts;
+  PagedVector<Product> products;
+  PagedVector<ProductColumn> product_columns;
   LatePlaces late_places;
-  std::vector<RecordedDrive> drives;  // only if recorded
+  PagedVector<RecordedDrive> drives;  // only if recorded
 
   // Working memory. Places point into it, so it never moves.
   struct Buffer {

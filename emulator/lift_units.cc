@@ -1,17 +1,21 @@
 // Passes of the VXM, tiles and multiplications of the MXM, moves of the SXM.
 #include <algorithm>
+#include <array>
+#include <span>
 #include <string>
 
 #include "emulator/lifter.h"
 
 namespace pianola {
 
-void Lifter::read_operand(std::vector<Place>& places, int position, Direction direction,
-                  uint32_t stream, int count) {
+void Lifter::read_operand(LiftedChain& chain, int position, Direction direction, uint32_t stream,
+                          int count) {
   if (count > 1 && stream % count != 0) {
     fail(Rule::IllegalEncoding, position, "operand stream is not aligned");
   }
-  for (int b = 0; b < count; ++b) places.push_back(read(position, direction, stream + b));
+  std::array<Place, PassPlaces::kMost> places{};
+  for (int b = 0; b < count; ++b) places[b] = read(position, direction, stream + b);
+  chain.add_places(std::span(places).first(static_cast<size_t>(count)));
 }
 
 bool Lifter::level_is(uint32_t level, const Iteration& it, const Timing& timing, bool last) {
@@ -38,6 +42,15 @@ uint32_t Lifter::add_control(const VxmInstruction& x, int position) {
   if (x.add_op != VxmAddOp::None && x.add_operand == VxmOperand::None) {
     fail(Rule::IllegalEncoding, position, "add_op without operand");
   }
+  PassDelays delays;
+  delays.key = static_cast<uint32_t>(latency_vxm_in(lanes_) + 4 * latency_vxm_mul(lanes_) +
+                                     latency_vxm_add(lanes_) + latency_vxm_select(lanes_));
+  if (x.sfu != VxmSfu::None) delays.key += static_cast<uint32_t>(latency_vxm_sfu(lanes_));
+  if (x.tree != VxmTree::None) delays.key += static_cast<uint32_t>(latency_vxm_tree(lanes_));
+  if (x.root != VxmRoot::None) delays.key += static_cast<uint32_t>(latency_vxm_root(lanes_));
+  delays.drive =
+      delays.key + static_cast<uint32_t>(latency_vxm_add(lanes_) + latency_vxm_out(lanes_));
+  steps_.delays.push_back(delays);
   program_->vxm_controls.push_back(control);
   return static_cast<uint32_t>(program_->vxm_controls.size() - 1);
 }
@@ -51,17 +64,11 @@ void Lifter::issue(const VxmInstruction& x, const Iteration& it, const QueueInfo
   const VxmControl& control = program_->vxm_controls[chain.control];
   LiftedPass pass;
   pass.issue = cycle_;
-  pass.key = cycle_ + latency_vxm_in(lanes_) + 4 * latency_vxm_mul(lanes_) +
-             latency_vxm_add(lanes_) + latency_vxm_select(lanes_);
-  if (x.sfu != VxmSfu::None) pass.key += latency_vxm_sfu(lanes_);
-  if (x.tree != VxmTree::None) pass.key += latency_vxm_tree(lanes_);
-  if (x.root != VxmRoot::None) pass.key += latency_vxm_root(lanes_);
-  pass.drive = pass.key + latency_vxm_add(lanes_) + latency_vxm_out(lanes_);
   pass.control = chain.control;
   pass.first_place = chain.places.size();
-  read_operand(chain.places, info.position, x.x_dir, x.x_stream, control.x_count);
-  read_operand(chain.places, info.position, x.y_dir, x.y_stream, control.y_count);
-  read_operand(chain.places, info.position, x.z_dir, x.z_stream, control.z_count);
+  read_operand(chain, info.position, x.x_dir, x.x_stream, control.x_count);
+  read_operand(chain, info.position, x.y_dir, x.y_stream, control.y_count);
+  read_operand(chain, info.position, x.z_dir, x.z_stream, control.z_count);
   pass.pass.threshold = static_cast<int32_t>(
       stepped(x.select_imm, it, x.select_s1, x.select_s2, 0));
   const bool uses_file = x.acc_op != VxmAccOp::None && x.acc_op != VxmAccOp::AddK2;
@@ -78,12 +85,15 @@ void Lifter::issue(const VxmInstruction& x, const Iteration& it, const QueueInfo
   if (pass.pass.drives && x.out_stream % control.out_count != 0) {
     fail(Rule::IllegalEncoding, info.position, "out_stream is not aligned");
   }
-  for (int b = 0; b < control.out_count; ++b) {
-    const Place out = pass.pass.drives ? new_vector() : 0;
-    chain.places.push_back(out);
-    if (out != 0) drive_both(pass.drive, info.position, x.out_dirs, x.out_stream + b, out);
-  }
   chain.passes.push_back(pass);
+  if (!pass.pass.drives) return;
+  std::array<Place, PassPlaces::kMost> out{};
+  for (int b = 0; b < control.out_count; ++b) {
+    out[b] = new_vector();
+    drive_both(cycle_ + steps_.delays[pass.control].drive, info.position, x.out_dirs,
+               x.out_stream + b, out[b]);
+  }
+  chain.add_places(std::span(out).first(static_cast<size_t>(control.out_count)));
 }
 
 void Lifter::issue(const MxmLoadInstruction& x, const Iteration& it, const QueueInfo& info) {
@@ -180,21 +190,17 @@ void Lifter::issue(const MxmMacInstruction& x, const Iteration& it, const QueueI
   }
   LiftedMac now;
   now.issue = cycle_;
-  now.drive = cycle_ + latency_mxm_mac(lanes_);
   now.tile = static_cast<uint32_t>(mxm.tiles.size() - 1);
-  now.step.x = read(info.position, x.dir, x.stream);
-  now.step.accumulator = static_cast<uint32_t>(accumulator);
-  now.step.clears =
-      x.clear == MxmMacClear::Always || (x.clear == MxmMacClear::Level2 && it.i2 == 0);
-  now.step.emits =
-      x.emit == MxmMacEmit::Always || (x.emit == MxmMacEmit::Level2 && it.i2 == x.timing.n2);
-  if (now.step.emits) {
+  now.x = read(info.position, x.dir, x.stream);
+  now.accumulator = static_cast<uint16_t>(accumulator);
+  now.clears = x.clear == MxmMacClear::Always || (x.clear == MxmMacClear::Level2 && it.i2 == 0);
+  if (x.emit == MxmMacEmit::Always || (x.emit == MxmMacEmit::Level2 && it.i2 == x.timing.n2)) {
     if (x.out_stream % 4 != 0) {
       fail(Rule::IllegalEncoding, info.position, "out_stream is not aligned");
     }
-    for (int b = 0; b < 4; ++b) {
-      now.step.out[b] = new_vector();
-      drive(now.drive, info.position, x.out_dir, x.out_stream + b, now.step.out[b]);
+    now.out = new_vectors(4);
+    for (uint32_t b = 0; b < 4; ++b) {
+      drive(cycle_ + steps_.mac_delay, info.position, x.out_dir, x.out_stream + b, now.out + b);
     }
   }
   mxm.steps.push_back(now);

@@ -94,10 +94,10 @@ class Lifter {
     Place place = 0;
   };
   struct PendingDrive {
-    int position;
-    Direction direction;
-    int stream;
     Place place;
+    Direction direction;
+    uint16_t position;
+    uint8_t stream;
   };
   void fail(Rule rule, int position, const std::string& what);
 
@@ -128,7 +128,7 @@ class Lifter {
     const bool east = direction == Direction::East;
     const uint64_t diagonal = east ? cycle_ + ring_ - position : cycle_ + position;
     const StreamSlot& slot =
-        (east ? east_ : west_)[diagonal % ring_ * target_.streams + stream];
+        (east ? east_ : west_)[(diagonal & (ring_ - 1)) * streams_ + stream];
     if (slot.diagonal != diagonal) {
       fail(Rule::StreamUndefined, position,
            std::string(east ? "east" : "west") + " stream " + std::to_string(stream));
@@ -149,8 +149,8 @@ class Lifter {
     if (stream >= static_cast<uint32_t>(target_.streams)) {
       return fail(Rule::IllegalEncoding, position, "stream " + std::to_string(stream));
     }
-    wheel_[cycle % wheel_.size()].push_back(
-        {position, direction, static_cast<int>(stream), place});
+    wheel_[cycle & wheel_mask_].push_back({place, direction, static_cast<uint16_t>(position),
+                                           static_cast<uint8_t>(stream)});
     if (target_.floorplan[position] != UnitKind::Mem) ++unit_drives_;
   }
 
@@ -161,7 +161,13 @@ class Lifter {
     if ((directions & 2) != 0) drive(cycle, position, Direction::West, stream, place);
   }
 
-  Place new_vector() { return kVectorBit | vectors_++; }
+  // The first of some new vectors.
+  Place new_vectors(uint64_t count) {
+    const Place first = kVectorBit | vectors_;
+    vectors_ += count;
+    return first;
+  }
+  Place new_vector() { return new_vectors(1); }
 
   void add_operation(OperationKind kind, size_t first, uint64_t time) {
     program_->operations.push_back({kind, 1, static_cast<uint32_t>(first)});
@@ -196,8 +202,8 @@ class Lifter {
   void issue(const MemInstruction& x, const Iteration& it, const QueueInfo& info);
 
   // VXM, MXM and SXM.
-  void read_operand(std::vector<Place>& places, int position, Direction direction,
-                    uint32_t stream, int count);
+  void read_operand(LiftedChain& chain, int position, Direction direction, uint32_t stream,
+                    int count);
 
   static bool level_is(uint32_t level, const Iteration& it, const Timing& timing, bool last);
   uint32_t add_control(const VxmInstruction& x, int position);
@@ -233,9 +239,11 @@ class Lifter {
 
   uint64_t cycle_ = 0;
   size_t number_ = 0;  // of the instruction that issues, in its queue
-  uint64_t ring_ = 0;  // diagonals in the tables below
+  uint64_t ring_ = 0;  // diagonals in the tables below, a power of two
+  uint64_t streams_ = 0;
   std::vector<StreamSlot> east_, west_;  // [diagonal mod ring][stream]
   std::vector<std::vector<PendingDrive>> wheel_;  // by cycle of the drive
+  uint64_t wheel_mask_ = 0;  // its size, a power of two, less one
   int64_t unit_drives_ = 0;
   std::vector<std::vector<uint8_t>> written_;  // [slice][word]; empty: nothing
   MemoryContents contents_;
@@ -243,7 +251,7 @@ class Lifter {
   LiftedSteps steps_;
   uint64_t host_received_ = 0, host_sent_ = 0, kv_sent_ = 0, kv_write_vectors_ = 0;
   uint64_t vectors_ = 0;
-  std::vector<uint64_t> times_;  // of each operation
+  PagedVector<uint64_t> times_;  // of each operation
 };
 
 }  // namespace pianola

@@ -37,7 +37,7 @@ class IssueCursor {
  public:
   explicit IssueCursor(std::span<const TimedInstruction> instructions)
       : instructions_(instructions) {
-    if (!instructions_.empty()) cycle_ = instructions_[0].start;
+    begin();
   }
   bool done() const { return number_ == instructions_.size(); }
   uint64_t cycle() const { return cycle_; }
@@ -48,26 +48,34 @@ class IssueCursor {
   uint32_t i3() const { return i3_; }
 
   void advance() {
-    const Timing& t = timing_of(instruction());
+    const Timing& t = *timing_;
     if (i1_ < t.n1) {
       ++i1_;
-    } else if (i1_ = 0; i2_ < t.n2) {
+      cycle_ += t.p1;
+      return;
+    }
+    if (i1_ = 0; i2_ < t.n2) {
       ++i2_;
     } else if (i2_ = 0; i3_ < t.n3) {
       ++i3_;
     } else {
       i3_ = 0;
       ++number_;
-      if (done()) return;
+      return begin();
     }
-    const TimedInstruction& now = instructions_[number_];
-    const Timing& timing = timing_of(now.instruction);
-    cycle_ = now.start + uint64_t{i1_} * timing.p1 + uint64_t{i2_} * timing.p2 +
-             uint64_t{i3_} * timing.p3;
+    cycle_ = instructions_[number_].start + uint64_t{i2_} * t.p2 + uint64_t{i3_} * t.p3;
   }
 
  private:
+  // Of an instruction.
+  void begin() {
+    if (done()) return;
+    cycle_ = instructions_[number_].start;
+    timing_ = &timing_of(instruction());
+  }
+
   std::span<const TimedInstruction> instructions_;
+  const Timing* timing_ = nullptr;
   size_t number_ = 0;
   uint64_t cycle_ = 0;
   uint32_t i1_ = 0, i2_ = 0, i3_ = 0;
