@@ -34,9 +34,9 @@ class Bench {
   void set_home(Place vector) { home_ = vector & ~kVectorBit; }
 
   bool are_words(Place first) {
-    std::vector<Place> homes(vectors_, 0);
+    PagedVector<Place> homes(vectors_, 0);
     if (home_ < vectors_) homes[home_] = 64;
-    std::vector<uint8_t> words(vectors_, kNoWords);
+    PagedVector<uint8_t> words(vectors_, kNoWords);
     find_words(program_, homes, words);
     const uint64_t at = first & ~kVectorBit;
     const bool found = words[at] == kFirstOfWords;

@@ -44,8 +44,8 @@ class Bench {
     program_.memory_steps.push_back(step);
   }
 
-  std::vector<Place> homes() {
-    std::vector<Place> homes(vectors_, 0);
+  PagedVector<Place> homes() {
+    PagedVector<Place> homes(vectors_, 0);
     keep_in_memory(program_, memory_, homes);
     return homes;
   }
@@ -71,7 +71,7 @@ TEST(KeepInMemory, UsesALoadedWordWhereItLies) {
   bench.copy(loaded, bench.word(3));
   bench.move(made, loaded);
   bench.access(OperationKind::WriteLane, bench.outside(), 3, 4);  // after the last use
-  EXPECT_EQ(bench.homes(), (std::vector<Place>{bench.word(3), 0}));
+  EXPECT_EQ(bench.homes(), (PagedVector<Place>{bench.word(3), 0}));
   EXPECT_EQ(bench.copies(), 0u);
 }
 
@@ -83,7 +83,7 @@ TEST(KeepInMemory, CopiesALoadedWordThatMayBeWrittenBeforeItsLastUse) {
     bench.move(made, loaded);
     bench.access(kind, bench.outside(), 2, 5);
     bench.move(again, loaded);
-    EXPECT_EQ(bench.homes(), (std::vector<Place>{0, 0, 0}));
+    EXPECT_EQ(bench.homes(), (PagedVector<Place>{0, 0, 0}));
     EXPECT_EQ(bench.copies(), 1u);
   }
 }
@@ -96,7 +96,7 @@ TEST(KeepInMemory, MakesAStoredVectorInItsWord) {
   bench.access(OperationKind::WriteLane, bench.outside(), 4, 8);  // of other words
   bench.copy(bench.word(3), made);
   bench.move(later, made);
-  EXPECT_EQ(bench.homes(), (std::vector<Place>{bench.word(3), 0, 0}));
+  EXPECT_EQ(bench.homes(), (PagedVector<Place>{bench.word(3), 0, 0}));
   EXPECT_EQ(bench.copies(), 0u);
 }
 
@@ -109,7 +109,7 @@ TEST(KeepInMemory, StoresAVectorLaterIfItsWordIsLookedAtBefore) {
     bench.access(kind, kind == OperationKind::Read || kind == OperationKind::Gather
                            ? other : bench.outside(), 0, 4);
     bench.copy(bench.word(3), made);
-    EXPECT_EQ(bench.homes(), (std::vector<Place>{0, 0}));
+    EXPECT_EQ(bench.homes(), (PagedVector<Place>{0, 0}));
     EXPECT_EQ(bench.copies(), 1u);
   }
 }
@@ -122,7 +122,7 @@ TEST(KeepInMemory, StoresAVectorThatOutlivesItsWord) {
   bench.copy(bench.word(3), made);
   bench.copy(bench.word(3), other);
   bench.move(later, made);
-  EXPECT_EQ(bench.homes(), (std::vector<Place>{0, 0, 0}));
+  EXPECT_EQ(bench.homes(), (PagedVector<Place>{0, 0, 0}));
   EXPECT_EQ(bench.copies(), 2u);
 }
 
@@ -133,7 +133,7 @@ TEST(KeepInMemory, MakesNoVectorInAWordWhoseLoadedContentIsStillUsed) {
   bench.move(made, loaded);
   bench.move(used, loaded);
   bench.copy(bench.word(3), made);
-  EXPECT_EQ(bench.homes(), (std::vector<Place>{bench.word(3), 0, 0}));
+  EXPECT_EQ(bench.homes(), (PagedVector<Place>{bench.word(3), 0, 0}));
   EXPECT_EQ(bench.copies(), 1u);
 }
 
