@@ -43,7 +43,7 @@ class Bench {
   explicit Bench(const Case& c) : case_(c), random_(7 + c.lanes + c.columns), packed_(c.lanes) {
     program_.lanes = c.lanes;
     const size_t lanes = static_cast<size_t>(c.lanes);
-    const std::vector<uint16_t> counts = {1, 2, 1, 3};
+    const PagedVector<uint16_t> counts = {1, 2, 1, 3};
     program_.product_counts = counts;
     ProductInput input;
     input.columns = c.columns;
