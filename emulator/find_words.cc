@@ -48,7 +48,10 @@ class WordFinder {
       }
       case OperationKind::Mac: {
         const MacRun& run = p_.mac_runs[operation.first];
-        for (uint32_t i = 0; i < run.steps; ++i) make(p_.mac_steps[run.first_step + i].out);
+        for (uint32_t i = 0; i < run.steps; ++i) {
+          const MacStep& step = p_.mac_steps[run.first_step + i];
+          if (step.emits) make(p_.mac_planes.data() + step.planes);
+        }
         return;
       }
       case OperationKind::Product:

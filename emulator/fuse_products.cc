@@ -17,7 +17,7 @@ struct Sum {
 // Places of a term among those of its pass.
 struct TermShape {
   bool is_term = false, has_scales = false;
-  bool is_load = false;  // of plain fp32 into the accumulator
+  bool is_load = false;  // of plain fp32, if the accumulator is loaded and nothing driven
 };
 
 TermShape shape_of(const VxmControl& control) {
@@ -28,9 +28,8 @@ TermShape shape_of(const VxmControl& control) {
                      x.acc_source == VxmAccSource::V;
   TermShape shape;
   if (!plain) return shape;
-  shape.is_load = x.acc_op == VxmAccOp::Load && x.x_format == VxmFormat::F32 &&
-                  x.mul1 == VxmOperand::None && x.mul2 == VxmOperand::None &&
-                  control.out_count == 0;
+  shape.is_load = x.x_format == VxmFormat::F32 && x.mul1 == VxmOperand::None &&
+                  x.mul2 == VxmOperand::None;
   const bool out = control.out_count == 0 || (x.out_format == VxmOutFormat::F32 &&
                                               x.out_source == VxmOutSource::W);
   shape.has_scales = x.mul2 == VxmOperand::Z && x.z_format == VxmFormat::F32;
@@ -162,10 +161,10 @@ class Fuser {
       if (std::ranges::find(group_.accumulators, a) != group_.accumulators.end()) end_group(c);
       const uint32_t sum = term_of(chain, pass);
       const TermShape shape = shapes_[pass.control];
-      const bool loads = pass.pass.loads || x.acc_op == VxmAccOp::Load;
+      const bool loads = pass.pass.loads;
       if (sum == kNone) {
         column = {};
-        if (shape.is_load) {
+        if (shape.is_load && loads && !pass.pass.drives) {
           column.open = true;
           column.initial = i;
         }

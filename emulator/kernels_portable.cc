@@ -51,11 +51,14 @@ int8_t weight_of(uint8_t byte, MxmLoadFormat format, int index) {
 
 void unpack_tile(Program& program, const MacRun& run) {
   const int lanes = program.lanes;
-  const TileRow* rows = program.tile_rows.data() + run.first_row;
+  const Place* places = program.row_places.data() + run.first_row;
+  const TileRow* rows = program.tile_rows.data() + run.first_form;
   int8_t* tile = const_cast<int8_t*>(run.weights);  // a buffer of the program
+  const MxmLoadOrientation orientation =
+      run.input_orientation ? MxmLoadOrientation::Input : MxmLoadOrientation::Output;
   for (int r = 0; r < lanes; ++r) {
-    const TileRow& row = rows[r];
-    const uint8_t* from = reinterpret_cast<const uint8_t*>(row.from);
+    const TileRow row = run.whole_rows ? TileRow{MxmLoadFormat::Int8, orientation, 0} : rows[r];
+    const uint8_t* from = reinterpret_cast<const uint8_t*>(places[r]);
     // Rows of the other orientation are columns.
     const bool across =
         (row.orientation == MxmLoadOrientation::Input) != run.input_orientation;

@@ -244,6 +244,9 @@ void lay_out_program(Program& p, const PagedVector<uint64_t>& times, uint64_t ve
     resolve_vector(place);
   };
   for (const Operation& operation : p.operations) visit_places(p, operation, resolve, resolve);
+  for (MacStep& step : p.mac_steps) {
+    if (step.emits && are_words(&p.mac_planes[step.planes])) step.words = p.mac_planes[step.planes];
+  }
   for (RecordedDrive& drive : p.drives) resolve(drive.from);
   for (LatePlaces::Late& late : p.late_places.all()) resolve_vector(late.before);
   for (Place& row : p.late_places.rows()) resolve_vector(row);

@@ -83,16 +83,17 @@ struct VxmBatch {
 
 // A tile vector is weight `index` of the bytes of a vector.
 struct TileRow {
-  Place from = 0;
   MxmLoadFormat format = MxmLoadFormat::Int8;
   MxmLoadOrientation orientation = MxmLoadOrientation::Output;
   uint8_t index = 0;
+  friend bool operator==(const TileRow&, const TileRow&) = default;
 };
 
 struct MacStep {
   Place x = 0;
-  Place out[4] = {0, 0, 0, 0};  // zero where nobody reads
-  uint32_t accumulator = 0;
+  Place words = 0;      // where the sum goes, if as words,
+  uint32_t planes = 0;  // else the first of four in Program::mac_planes, zero where nobody reads
+  uint16_t accumulator = 0;
   bool clears = false, emits = false;
 };
 
@@ -103,7 +104,8 @@ struct MacRun {  // activations that meet one tile
   bool input_orientation = false;
   bool unpacks = false;     // first fill `weights` from the rows below
   bool whole_rows = false;  // unpacking only brings them together
-  uint64_t first_row = 0;   // into Program::tile_rows
+  uint64_t first_row = 0;   // into Program::row_places
+  uint64_t first_form = 0;  // into Program::tile_rows, unless whole_rows
   uint32_t mxm = 0;
   uint32_t first_step = 0, steps = 0;
 };
@@ -184,6 +186,8 @@ struct Program {
   PagedVector<Place> vxm_places;
   PagedVector<MacRun> mac_runs;
   PagedVector<MacStep> mac_steps;
+  PagedVector<Place> mac_planes;
+  PagedVector<Place> row_places;  // of the vectors that tiles are unpacked from
   PagedVector<TileRow> tile_rows;
   PagedVector<SxmStep> sxm_steps;
   PagedVector<ProductInput> product_inputs;

@@ -1,4 +1,5 @@
 target_sources(pianola_emulator PRIVATE
+  batch_passes.cc
   batch_steps.cc
   coverage.cc
   lockstep.cc

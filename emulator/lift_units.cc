@@ -24,7 +24,40 @@ bool Lifter::level_is(uint32_t level, const Iteration& it, const Timing& timing,
   return index == (last ? n : 0);
 }
 
-uint32_t Lifter::add_control(const VxmInstruction& x, int position) {
+namespace {
+
+// What instructions have in common that may be played together: without what is said of each pass. A pass that
+// loads its accumulator is one of those that fold and load there, and one that drives nothing of those that
+// drive a fold, if that is a shape that kernels know.
+VxmInstruction without_passes(VxmInstruction x) {
+  x.timing = {};
+  x.x_dir = x.y_dir = x.z_dir = Direction{};
+  x.x_stream = x.y_stream = x.z_stream = x.out_stream = x.out_dirs = 0;
+  x.select_imm = x.select_s1 = x.select_s2 = 0;
+  x.acc = 0;
+  x.acc_s1 = x.acc_s2 = x.acc_s3 = 0;
+  x.emit = VxmEmit{};
+  if (folds(x.acc_op)) x.first = VxmFirst::Never;
+  VxmInstruction fold = x;
+  if (x.acc_op == VxmAccOp::Load) {
+    const bool largest = x.tree == VxmTree::Max || x.tree == VxmTree::Absmax;
+    fold.acc_op = largest ? VxmAccOp::Max : VxmAccOp::Add;
+    fold.first = VxmFirst::Never;
+  }
+  if (folds(fold.acc_op) && x.out_format == VxmOutFormat::None) {
+    fold.out_format = VxmOutFormat::F32;
+    fold.out_source = VxmOutSource::W;
+  }
+  return number_of(shape_of(fold)) != kNoVxmShape ? fold : x;
+}
+
+}  // namespace
+
+uint32_t Lifter::add_control(const VxmInstruction& each, int position) {
+  const VxmInstruction x = without_passes(each);
+  const auto [known, added] =
+      controls_.emplace(encode_push(0, 1, x), static_cast<uint32_t>(steps_.delays.size()));
+  if (!added) return known->second;
   VxmControl control;
   control.instruction = x;
   control.shape = number_of(shape_of(x));
@@ -52,7 +85,7 @@ uint32_t Lifter::add_control(const VxmInstruction& x, int position) {
       delays.key + static_cast<uint32_t>(latency_vxm_add(lanes_) + latency_vxm_out(lanes_));
   steps_.delays.push_back(delays);
   program_->vxm_controls.push_back(control);
-  return static_cast<uint32_t>(program_->vxm_controls.size() - 1);
+  return known->second;
 }
 
 void Lifter::issue(const VxmInstruction& x, const Iteration& it, const QueueInfo& info) {
@@ -77,9 +110,10 @@ void Lifter::issue(const VxmInstruction& x, const Iteration& it, const QueueInfo
     return fail(Rule::AddressRange, info.position, "VXM accumulator");
   }
   pass.pass.accumulator = static_cast<uint8_t>(accumulator);
-  pass.pass.loads = x.first != VxmFirst::Never &&
-                    level_is(static_cast<uint32_t>(x.first), it, x.timing, false);
-  pass.pass.drives = control.out_count > 0 &&
+  pass.pass.loads = x.acc_op == VxmAccOp::Load ||
+                    (x.first != VxmFirst::Never &&
+                     level_is(static_cast<uint32_t>(x.first), it, x.timing, false));
+  pass.pass.drives = x.out_format != VxmOutFormat::None &&
                      (x.emit == VxmEmit::Always ||
                       level_is(static_cast<uint32_t>(x.emit), it, x.timing, true));
   if (pass.pass.drives && x.out_stream % control.out_count != 0) {
@@ -108,7 +142,7 @@ void Lifter::issue(const MxmLoadInstruction& x, const Iteration& it, const Queue
     }
     const Place from = read(info.position, x.dir, x.stream + i);
     for (int w = 0; w < per_byte; ++w) {
-      mxm.shadow[row + w] = {from, x.format, x.orientation, static_cast<uint8_t>(w)};
+      mxm.shadow[row + w] = {from, {x.format, x.orientation, static_cast<uint8_t>(w)}};
       mxm.rows_loaded += mxm.loaded[row + w] == 0;
       mxm.loaded[row + w] = 1;
     }
@@ -128,20 +162,20 @@ void Lifter::install_tile(LiftedMxm& mxm, const QueueInfo& info) {
     return fail(Rule::TileIncomplete, info.position, "rows of the shadow tile are missing");
   }
   LiftedTile tile;
-  const TileRow& first = mxm.shadow[0];
-  const auto per_byte = static_cast<uint32_t>(8 / weight_bits(first.format));
+  const LiftedRow& first = mxm.shadow[0];
+  const auto per_byte = static_cast<uint32_t>(8 / weight_bits(first.form.format));
   const uint32_t rows = static_cast<uint32_t>(lanes_) / per_byte;
   bool one_orientation = true, in_place = true;
   for (int r = 0; r < lanes_; ++r) {
-    const TileRow& row = mxm.shadow[r];
-    one_orientation = one_orientation && row.orientation == first.orientation;
-    in_place = in_place && is_in_place(row.from) && row.format == first.format &&
-               row.index == r % static_cast<int>(per_byte);
+    const LiftedRow& row = mxm.shadow[r];
+    one_orientation = one_orientation && row.form.orientation == first.form.orientation;
+    in_place = in_place && is_in_place(row.from) && row.form.format == first.form.format &&
+               row.form.index == r % static_cast<int>(per_byte);
   }
-  tile.whole_rows = one_orientation && std::ranges::all_of(mxm.shadow, [](const TileRow& row) {
-    return row.format == MxmLoadFormat::Int8;
+  tile.whole_rows = one_orientation && std::ranges::all_of(mxm.shadow, [](const LiftedRow& row) {
+    return row.form.format == MxmLoadFormat::Int8;
   });
-  tile.input_orientation = one_orientation && first.orientation == MxmLoadOrientation::Input;
+  tile.input_orientation = one_orientation && first.form.orientation == MxmLoadOrientation::Input;
   for (uint32_t spread = 1; one_orientation && in_place && !tile.regular && spread <= rows;
        spread *= 2) {
     const auto at = [&](uint32_t row) {
@@ -156,7 +190,7 @@ void Lifter::install_tile(LiftedMxm& mxm, const QueueInfo& info) {
       repeats = repeats && distance(r) == distance(r - spread) + stride;
     }
     if (!repeats || (spread > 1 && memory_.packed == nullptr)) continue;
-    tile.source = {at(0), stride, spread, nullptr, first.format, first.orientation};
+    tile.source = {at(0), stride, spread, nullptr, first.form.format, first.form.orientation};
     if (spread > 1) {
       std::vector<int64_t> turns;
       for (uint32_t r = 0; r < spread; ++r) turns.push_back(distance(r));
@@ -167,9 +201,8 @@ void Lifter::install_tile(LiftedMxm& mxm, const QueueInfo& info) {
   }
   tile.constant = tile.constant && tile.regular;
   if (!tile.regular) {
-    tile.first_row = program_->tile_rows.size();
-    program_->tile_rows.insert(program_->tile_rows.end(), mxm.shadow.begin(),
-                               mxm.shadow.end());
+    tile.first_row = mxm.rows.size();
+    mxm.rows.insert(mxm.rows.end(), mxm.shadow.begin(), mxm.shadow.end());
   }
   mxm.tiles.push_back(tile);
   mxm.rows_loaded = 0;

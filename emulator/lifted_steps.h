@@ -86,7 +86,12 @@ struct LiftedTile {
   bool constant = false;    // and in memory that this entry does not change
   bool input_orientation = false;
   bool whole_rows = false;  // a vector of bytes each, in the orientation of the tile
-  uint64_t first_row = 0;   // else: into Program::tile_rows
+  uint64_t first_row = 0;   // if not regular: into LiftedMxm::rows
+};
+
+struct LiftedRow {
+  Place from = 0;
+  TileRow form;
 };
 
 struct LiftedMac {
@@ -103,7 +108,8 @@ struct LiftedMac {
 struct LiftedMxm {
   PagedVector<LiftedMac> steps;
   PagedVector<LiftedTile> tiles;
-  std::vector<TileRow> shadow;
+  PagedVector<LiftedRow> rows;
+  std::vector<LiftedRow> shadow;
   std::vector<uint8_t> loaded;
   int rows_loaded = 0;
 };

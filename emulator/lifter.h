@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -206,7 +207,7 @@ class Lifter {
                     int count);
 
   static bool level_is(uint32_t level, const Iteration& it, const Timing& timing, bool last);
-  uint32_t add_control(const VxmInstruction& x, int position);
+  uint32_t add_control(const VxmInstruction& each, int position);
   void issue(const VxmInstruction& x, const Iteration& it, const QueueInfo& info);
   void issue(const MxmLoadInstruction& x, const Iteration& it, const QueueInfo& info);
 
@@ -249,6 +250,7 @@ class Lifter {
   MemoryContents contents_;
   std::vector<MemoryContents::Store> stores_;
   LiftedSteps steps_;
+  std::map<Word, uint32_t> controls_;
   uint64_t host_received_ = 0, host_sent_ = 0, kv_sent_ = 0, kv_write_vectors_ = 0;
   uint64_t vectors_ = 0;
   PagedVector<uint64_t> times_;  // of each operation

@@ -10,14 +10,14 @@
 
 namespace pianola::mac_kernel {
 
-[[gnu::always_inline]] inline void emit_sums(const MacStep& step, const uint32_t* sums,
-                                             int lanes) {
-  if (are_words(step.out)) {
-    std::memcpy(words_at(step.out), sums, static_cast<size_t>(lanes) * sizeof(uint32_t));
+[[gnu::always_inline]] inline void emit_sums(const Program& program, const MacStep& step,
+                                             const uint32_t* sums, int lanes) {
+  if (step.words != 0) {
+    std::memcpy(words_at(&step.words), sums, static_cast<size_t>(lanes) * sizeof(uint32_t));
     return;
   }
-  for (int b = 0; b < 4; ++b) {
-    uint8_t* to = reinterpret_cast<uint8_t*>(step.out[b]);
+  for (uint32_t b = 0; b < 4; ++b) {
+    uint8_t* to = reinterpret_cast<uint8_t*>(program.mac_planes[step.planes + b]);
     if (to == nullptr) continue;
 #pragma GCC ivdep
     for (int i = 0; i < lanes; ++i) to[i] = static_cast<uint8_t>(sums[i] >> (8 * b));
@@ -51,7 +51,7 @@ namespace pianola::mac_kernel {
         acc[r] += static_cast<uint32_t>(sum);
       }
     }
-    if (step.emits) emit_sums(step, acc, lanes);
+    if (step.emits) emit_sums(program, step, acc, lanes);
   }
 }
 

@@ -46,11 +46,12 @@ void visit_places(Program& p, const Operation& operation, Use use, Define define
     case OperationKind::Mac: {
       const MacRun& run = p.mac_runs[operation.first];
       if (run.unpacks) {
-        for (int r = 0; r < p.lanes; ++r) use(p.tile_rows[run.first_row + r].from);
+        for (int r = 0; r < p.lanes; ++r) use(p.row_places[run.first_row + r]);
       }
       for (uint32_t i = 0; i < run.steps; ++i) use(p.mac_steps[run.first_step + i].x);
       for (uint32_t i = 0; i < run.steps; ++i) {
-        for (Place& out : p.mac_steps[run.first_step + i].out) define(out);
+        const MacStep& step = p.mac_steps[run.first_step + i];
+        for (uint32_t b = 0; b < 4 && step.emits; ++b) define(p.mac_planes[step.planes + b]);
       }
       return;
     }
