@@ -179,7 +179,7 @@ std::string list_of(std::string_view name, const std::vector<int>& values) {
 }
 
 // The numbers of the target for the harness.
-std::string write_target_config(const Target& target) {
+std::string write_target_config(const Target& target, bool synthesis_form) {
   std::vector<int> drivers, widths, is_mem;
   for (const UnitKind kind : target.floorplan) {
     const bool mem = kind == UnitKind::Mem;
@@ -197,6 +197,7 @@ std::string write_target_config(const Target& target) {
     text += "constexpr unsigned " + std::string(name) + " = " + std::to_string(value) + ";\n";
   };
   number("kLanes", target.lanes);
+  number("kBeats", synthesis_form ? target.beats : 1);
   number("kStreams", target.streams);
   number("kPositions", target.positions());
   number("kSlicesPerPosition", target.slices_per_position);
@@ -290,7 +291,7 @@ Result<fs::path> build_rtl(const Target& target, const BuildRtlOptions& options)
 
   TRY(const Toolchain tools, find_toolchain(work / "version"));
   const std::string package = write_target_package(target);
-  const std::string config = write_target_config(target);
+  const std::string config = write_target_config(target, options.synthesis_form);
   Hash hash;
   hash.add("layout 1");
   for (const std::string& text : {package, config, tools.verilator_version, tools.compiler,

@@ -25,6 +25,11 @@ double up(double a, double b) { return std::ceil(a / b); }
 FpgaCells registers(double n) { return {.registers = n}; }
 FpgaCells luts(double n) { return {.luts = n}; }
 
+// Whether one issue engine and address unit serve the queues of a MEM position (mem_position.sv).
+bool takes_turns(const Target& target) {
+  return target.beats >= 2 * target.slices_per_position + 2;
+}
+
 // The formulas of one target on one part. Names of members are those of the modules.
 class Formulas {
  public:
@@ -96,10 +101,17 @@ class Formulas {
   FpgaCells instruction_fifo() const;
   FpgaCells port_fifo(double depth, double write, double read) const;
   FpgaCells sequencer(double payload, Steps steps) const;
+  // With enough beats vectors of an operation are moved one after the other (recv_port.sv).
+  bool ports_take_turns() const {
+    return t_.port_width_vectors > 1 && beats_ >= t_.port_width_vectors + 2;
+  }
+  FpgaCells vector_fifo(double depth) const;
   FpgaCells recv_port(Fifo fifo) const;
   FpgaCells send_port(Fifo fifo) const;
   FpgaCells stream_position(UnitKind west, UnitKind east) const;
   FpgaCells mem_slice() const;
+  FpgaCells sequencers_in_turn() const;
+  FpgaCells mem_position() const;
   FpgaCells mxm() const;
   FpgaCells mxm_in_beats() const;
   FpgaCells sxm() const;
@@ -181,7 +193,24 @@ FpgaCells Formulas::sequencer(double payload, Steps s) const {
   return cells;
 }
 
+// One vector a clock edge: a memory and two pointers.
+FpgaCells Formulas::vector_fifo(double depth) const {
+  FpgaCells cells = memory(vector_, depth);
+  cells.luts += 5 * log2_up(depth);
+  cells.registers = 2 * log2_up(depth) + (cells.block_rams > 0 ? 0 : vector_);
+  return cells;
+}
+
 FpgaCells Formulas::recv_port(Fifo fifo) const {
+  if (ports_take_turns()) {
+    // An operation's vectors, as they are read and as they are driven.
+    const double vectors = t_.port_width_vectors;
+    return sequencer(kPayloadBitsPortRecv, {}) +
+           vector_fifo(fifo.vectors + 2 + (t_.freeze_depth + 1) * vectors) +
+           registers(16 + 2 * 32 + (t_.freeze_depth + 1) * (kPayloadBitsPortRecv + 1) +
+                     (2 * vectors - 1) * vector_) +
+           luts(3 * adder(32) + 60 + vectors * vector_beat_ * select_beat());
+  }
   const double arrive = up(fifo.bytes_per_cycle, lanes_), width = t_.port_width_vectors;
   const double depth = fifo.vectors + 2 * arrive + (t_.freeze_depth + 1) * width;
   // Three counts, the operation on its way, the drive.
@@ -191,6 +220,15 @@ FpgaCells Formulas::recv_port(Fifo fifo) const {
 }
 
 FpgaCells Formulas::send_port(Fifo fifo) const {
+  if (ports_take_turns()) {
+    const double vectors = t_.port_width_vectors;
+    return sequencer(kPayloadBitsPortSend, {}) +
+           vector_fifo(fifo.vectors + t_.freeze_depth + 4) +
+           registers(2 * 16 + 32 + t_.freeze_depth * (kPayloadBitsPortSend + 1) + 8 +
+                     vectors * (vector_ - vector_beat_) + (vectors - 1) * vector_) +
+           luts(vectors * vector_beat_ * select(2 * t_.streams) + vector_ * select(vectors) +
+                2 * adder(32) + 80);
+  }
   const double leave = up(fifo.bytes_per_cycle, lanes_), width = t_.port_width_vectors;
   // Each vector is taken from the streams of both directions.
   return sequencer(kPayloadBitsPortSend, {}) +
@@ -227,6 +265,48 @@ FpgaCells Formulas::mem_slice() const {
     cells += 2 * memory(vector_, t_.words_per_slice / 2.0);
   }
   return cells;
+}
+
+// The state of all queues in memories, the step of one of them.
+FpgaCells Formulas::sequencers_in_turn() const {
+  const double queues = 2 * t_.slices_per_position, id = log2_up(queues);
+  const double place = 1 + log2_up(t_.queue_depth + 1) + 2 * log2_up(t_.queue_depth);
+  const double indices =
+      std::bit_width(kTimingN1Max) + std::bit_width(kTimingN2Max) + std::bit_width(kTimingN3Max);
+  const double times = 16, offset = 20, lane = 9, entry = kTimingBits + kPayloadBitsMem;
+  FpgaCells cells = small_memory(place + 3 * (times + offset) + indices + lane + entry, queues);
+  const double depth = queues * std::exp2(log2_up(t_.queue_depth));
+  cells.block_rams = up(entry, xilinx_ ? 72 : 36) * up(depth, 512);
+  // A level's time and offset and their steps are chosen, added, and restart those within.
+  cells.luts += 2 * select(3) * (times + offset) + 3 * (times + offset) + adder(times + offset) +
+                4 * indices + queues + 150;
+  cells.registers = 2 + id + place + 2 * queues;
+  return cells;
+}
+
+// With enough beats the queues of a position take turns, and have one address unit.
+FpgaCells Formulas::mem_position() const {
+  const double slices = t_.slices_per_position;
+  if (!takes_turns(t_)) {
+    return slices * (sequencer(kPayloadBitsMem, {20, 3}) +
+                     sequencer(kPayloadBitsMem, {20, 3, 9, 1}) + mem_slice());
+  }
+  const double address = log2_up(t_.words_per_slice), sum = address + 3;
+  const double lane = log2_up(lanes_) + 2, stream = log2_up(t_.streams);
+  // Lane 0 of all streams for an index, which is compared with its limit; two launch registers; sums, of
+  // rows shifted; the streams of the writes, the lanes that they keep, faults.
+  FpgaCells cells = sequencers_in_turn();
+  cells.registers += 2 * 8 * t_.streams +
+                     slices * (6 + 5 * address + 5 * (stream + 1) + 2 * lanes_);
+  cells.luts += 16 * select(2 * t_.streams) + 2 * 16 + select(32) * (sum + lane) +
+                slices * vector_beat_ * select(2 * t_.streams) + 4 * adder(sum) + 5 * sum +
+                slices * (lanes_beat_ * select_beat() + lanes_ + 12) + 100;
+  FpgaCells words = small_memory(vector_beat_, beats_) + luts(8);
+  // A memory of a byte for each lane of a beat, of parts of 2048 bytes: halves of a RAMB36.
+  const double parts = up(t_.words_per_slice * beats_, 2048);
+  words.block_rams = lanes_beat_ * parts * (xilinx_ ? 0.5 : 1);
+  words.luts += vector_beat_ * select(xilinx_ ? parts / 2 : parts);
+  return cells + slices * words;
 }
 
 FpgaCells Formulas::mxm() const {
@@ -413,8 +493,7 @@ FpgaCells Formulas::core() const {
         total += t_.vxm_chains * (sequencer(kPayloadBitsVxm, {9, 3, 20, 2}) + vxm_chain());
         break;
       case UnitKind::Mem:
-        total += t_.slices_per_position * (sequencer(kPayloadBitsMem, {20, 3}) +
-                                           sequencer(kPayloadBitsMem, {20, 3, 9, 1}) + mem_slice());
+        total += mem_position();
         break;
       case UnitKind::Sxm:
         total += sequencer(kPayloadBitsSxm, {14, 1}) + sxm();
@@ -438,6 +517,7 @@ std::vector<std::pair<std::string, FpgaCells>> Formulas::units() const {
           {"stream_position", stream_position(UnitKind::Sxm, UnitKind::Mxm)},
           {"sequencer", sequencer(kPayloadBitsMem, {20, 3})},
           {"mem_slice", mem_slice()},
+          {"mem_position", mem_position()},
           {"recv_port", recv_port(fifos()[0])},
           {"send_port", send_port(fifos()[0])},
           {"mxm", mxm()},

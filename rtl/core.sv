@@ -16,6 +16,12 @@
 // cycles (front_cycle_o).
 `default_nettype none
 
+`ifdef VERILATOR
+`ifndef PIANOLA_SYNTHESIS_FORM
+`define PIANOLA_CORE_FAST
+`endif
+`endif
+
 module core #(
   parameter bit Checks = 1'b1,
   localparam int unsigned Lanes = target_pkg::Lanes,
@@ -23,9 +29,18 @@ module core #(
   localparam int unsigned Positions = target_pkg::Positions,
   localparam int unsigned Queues = target_pkg::QueueCount,
   localparam int unsigned V = Lanes * 8,
-  localparam int unsigned TapeW = (target_pkg::TapeBytesPerCycle + Lanes - 1) / Lanes,
-  localparam int unsigned KvW = (target_pkg::KvBytesPerCycle + Lanes - 1) / Lanes,
-  localparam int unsigned HostW = (target_pkg::HostBytesPerCycle + Lanes - 1) / Lanes
+`ifdef PIANOLA_CORE_FAST
+  localparam int unsigned Beats = 1,
+`else
+  localparam int unsigned Beats = target_pkg::Beats,
+`endif
+  // Lanes that a port moves at a clock edge, if its rate brings that many: see recv_port.
+  localparam int unsigned EdgeLanes =
+      ((target_pkg::PortWidthVectors > 1) && (Beats >= target_pkg::PortWidthVectors + 2)) ?
+      Lanes * Beats : Lanes,
+  localparam int unsigned TapeW = (target_pkg::TapeBytesPerCycle + EdgeLanes - 1) / EdgeLanes,
+  localparam int unsigned KvW = (target_pkg::KvBytesPerCycle + EdgeLanes - 1) / EdgeLanes,
+  localparam int unsigned HostW = (target_pkg::HostBytesPerCycle + EdgeLanes - 1) / EdgeLanes
 ) (
   input  wire logic                        clk_i,
   input  wire logic                        rst_ni,
@@ -75,16 +90,9 @@ module core #(
   localparam int unsigned FifoSlack = 2;
   localparam int unsigned WordLevelW = $clog2(target_pkg::InstructionFifoWords + FifoSlack + 1);
 
-`ifdef VERILATOR
-`ifndef PIANOLA_SYNTHESIS_FORM
-`define PIANOLA_CORE_FAST
-`endif
-`endif
 `ifdef PIANOLA_CORE_FAST
-  localparam int unsigned Beats = 1;
   localparam int unsigned StreamRows = 1 << $clog2(Positions);  // that a unit sees, see stream_row
 `else
-  localparam int unsigned Beats = target_pkg::Beats;
   localparam int unsigned StreamRows = 1;
 `endif
 `undef PIANOLA_CORE_FAST

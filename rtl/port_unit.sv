@@ -27,9 +27,11 @@ module port_unit #(
       : (2 * StreamRows * Streams) << $clog2(BeatW),
   localparam int unsigned AtW = Streams + 8,
   localparam int unsigned BeatCountW = (Beats > 1) ? $clog2(Beats) : 1,
-  localparam int unsigned TapeW = (TapeBytesPerCycle + Lanes - 1) / Lanes,
-  localparam int unsigned KvW = (KvBytesPerCycle + Lanes - 1) / Lanes,
-  localparam int unsigned HostW = (HostBytesPerCycle + Lanes - 1) / Lanes,
+  // Lanes that arrive or leave at a clock edge, if that many do: see recv_port.
+  localparam int unsigned EdgeLanes = ((Width > 1) && (Beats >= Width + 2)) ? Lanes * Beats : Lanes,
+  localparam int unsigned TapeW = (TapeBytesPerCycle + EdgeLanes - 1) / EdgeLanes,
+  localparam int unsigned KvW = (KvBytesPerCycle + EdgeLanes - 1) / EdgeLanes,
+  localparam int unsigned HostW = (HostBytesPerCycle + EdgeLanes - 1) / EdgeLanes,
   localparam int unsigned RecvEntryW = pianola_pkg::TimingW + pianola_pkg::PortRecvPayloadW,
   localparam int unsigned SendEntryW = pianola_pkg::TimingW + pianola_pkg::PortSendPayloadW
 ) (

@@ -17,7 +17,8 @@ module ram_1r1w #(
   input  wire logic [Width-1:0]    wdata_i
 );
 
-  logic [Width-1:0] mem [0:Words-1]  /* verilator public_flat_rd */;
+  // Said so for Yosys, which else keeps the old word for such a read with registers beside the memory.
+  (* no_rw_check *) logic [Width-1:0] mem [0:Words-1]  /* verilator public_flat_rd */;
 
   always_ff @(posedge clk_i) begin
     if (we_i) mem[waddress_i] <= wdata_i;

@@ -20,7 +20,10 @@ module recv_port #(
   localparam int unsigned V = Lanes * 8,
   localparam int unsigned BeatW = V / Beats,
   localparam int unsigned BeatCountW = (Beats > 1) ? $clog2(Beats) : 1,
-  localparam int unsigned InWidth = (BytesPerCycle + Lanes - 1) / Lanes,
+  // With enough beats vectors arrive and are read one at a clock edge.
+  localparam bit          InTurn = (Width > 1) && (Beats >= Width + 2),
+  localparam int unsigned InLanes = InTurn ? Lanes * Beats : Lanes,  // that arrive at an edge, if there are more
+  localparam int unsigned InWidth = (BytesPerCycle + InLanes - 1) / InLanes,
   localparam int unsigned EntryW = pianola_pkg::TimingW + pianola_pkg::PortRecvPayloadW
 ) (
   input  wire logic                 clk_i,
@@ -104,7 +107,6 @@ module recv_port #(
     .data_i(instr), .valid_o(op_valid), .data_o(op), .busy_o(op_busy)
   );
 
-  logic [Width*V-1:0] vectors;
   logic              drive_valid_q;
   logic [FieldW-1:0] drive_q;
   always_ff @(posedge clk_i) begin
@@ -115,15 +117,43 @@ module recv_port #(
     if (op_valid && step_i) drive_q <= op;
   end
 
-  port_fifo #(
-    .VectorW(V), .WriteWidth(InWidth), .ReadWidth(Width),
-    .DepthMin(Capacity + (FreezeDepth + 1) * Width), .CountW(4)
-  ) u_fifo (
-    .clk_i(clk_i), .rst_ni(rst_ni), .clear_i(start_i),
-    .write_count_i(in_count_i), .write_data_i(in_data_i),
-    .read_count_i((op_valid && step_i) ? op[pianola_pkg::PortRecvCountLsb +: 4] : 4'd0),
-    .use_i(drive_valid_q), .read_data_o(vectors)
-  );
+  localparam int unsigned Depth = Capacity + (FreezeDepth + 1) * Width;
+  logic [Width*V-1:0] vectors;
+  if (InTurn) begin : gen_in_turn
+    // In the last beats of the cycle of the operation: read, and then kept, until the next one.
+    localparam int unsigned First = Beats - 1 - Width;
+    if (InWidth != 1) begin : gen_rate_too_high
+      $error("recv_port: with as many beats at most a vector arrives at an edge");
+    end
+    logic [V-1:0]             vector;
+    logic [(Width-1)*V-1:0]   earlier_q;
+    logic [Width*V-1:0]       vectors_q;
+    wire logic [3:0]          turn = 4'(32'(beat_i) - First);
+    wire logic                read = op_valid && (32'(beat_i) >= First) && !step_i &&
+        (turn < op[pianola_pkg::PortRecvCountLsb +: 4]);
+    vector_fifo #(.VectorW(V), .Depth(Depth)) u_fifo (
+      .clk_i(clk_i), .rst_ni(rst_ni), .clear_i(start_i), .write_i(in_count_i != '0),
+      .write_data_i(in_data_i[V-1:0]), .read_i(read), .read_data_o(vector)
+    );
+    for (genvar i = 0; i + 1 < Width; i++) begin : gen_earlier
+      always_ff @(posedge clk_i) begin
+        if (32'(beat_i) == First + 1 + i) earlier_q[i*V +: V] <= vector;
+      end
+    end
+    always_ff @(posedge clk_i) begin
+      if (op_valid && step_i) vectors_q <= {vector, earlier_q};
+    end
+    assign vectors = vectors_q;
+  end else begin : gen_at_once
+    port_fifo #(
+      .VectorW(V), .WriteWidth(InWidth), .ReadWidth(Width), .DepthMin(Depth), .CountW(4)
+    ) u_fifo (
+      .clk_i(clk_i), .rst_ni(rst_ni), .clear_i(start_i),
+      .write_count_i(in_count_i), .write_data_i(in_data_i),
+      .read_count_i((op_valid && step_i) ? op[pianola_pkg::PortRecvCountLsb +: 4] : 4'd0),
+      .use_i(drive_valid_q), .read_data_o(vectors)
+    );
+  end
   if (Beats == 1) begin : gen_whole
     logic unused_beat;
     assign unused_beat = &{1'b0, beat_i};

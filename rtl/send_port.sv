@@ -23,7 +23,10 @@ module send_port #(
   localparam int unsigned StoreW = StreamRows == 1 ? Streams * BeatW
       : (2 * StreamRows * Streams) << $clog2(BeatW),
   localparam int unsigned AtW = Streams + 8,
-  localparam int unsigned OutWidth = (BytesPerCycle + Lanes - 1) / Lanes,
+  // With enough beats vectors are stored and leave one at a clock edge.
+  localparam bit          InTurn = (Width > 1) && (Beats >= Width + 2),
+  localparam int unsigned OutLanes = InTurn ? Lanes * Beats : Lanes,
+  localparam int unsigned OutWidth = (BytesPerCycle + OutLanes - 1) / OutLanes,
   localparam int unsigned EntryW = pianola_pkg::TimingW + pianola_pkg::PortSendPayloadW
 ) (
   input  wire logic                  clk_i,
@@ -154,16 +157,53 @@ module send_port #(
     end
   end
 
-  port_fifo #(
-    .VectorW(V), .WriteWidth(Width), .ReadWidth(OutWidth), .DepthMin(Capacity), .CountW(4)
-  ) u_fifo (
-    .clk_i(clk_i), .rst_ni(rst_ni), .clear_i(start_i),
-    .write_count_i(stored), .write_data_i(vectors),
-    .read_count_i(out_take_i), .use_i(shown_q), .read_data_o(out_data_o)
-  );
-
-  logic shown_q;  // vectors were taken at the last edge
-  always_ff @(posedge clk_i) shown_q <= out_take_i != '0;
+  if (InTurn) begin : gen_in_turn
+    // The first vector is stored when it is whole, those behind it at the edges that follow.
+    if (OutWidth != 1) begin : gen_rate_too_high
+      $error("send_port: with as many beats at most a vector leaves at an edge");
+    end
+    localparam int unsigned NumberW = $clog2(Width);
+    logic [3:0]             waiting_q;
+    logic [NumberW-1:0]     number_q;  // of the vector that is stored now, 0 in a last beat
+    logic [(Width-1)*V-1:0] later_q;
+    logic [V-1:0]           vector;
+    always_ff @(posedge clk_i) begin
+      if (!rst_ni || start_i) begin
+        waiting_q <= '0;
+        number_q <= '0;
+      end else if (stored != '0) begin
+        waiting_q <= stored - 1'b1;
+        number_q <= NumberW'(1);
+      end else begin
+        if (waiting_q != '0) waiting_q <= waiting_q - 1'b1;
+        number_q <= (waiting_q > 4'd1) ? number_q + 1'b1 : '0;
+      end
+    end
+    always_ff @(posedge clk_i) begin
+      if (stored != '0) later_q <= vectors[Width*V-1:V];
+    end
+    always_comb begin
+      vector = vectors[V-1:0];
+      for (int unsigned i = 1; i < Width; i++) begin
+        if (number_q == NumberW'(i)) vector = later_q[(i-1)*V +: V];
+      end
+    end
+    vector_fifo #(.VectorW(V), .Depth(Capacity)) u_fifo (
+      .clk_i(clk_i), .rst_ni(rst_ni), .clear_i(start_i),
+      .write_i((stored != '0) || (waiting_q != '0)), .write_data_i(vector),
+      .read_i(out_take_i != '0), .read_data_o(out_data_o)
+    );
+  end else begin : gen_at_once
+    port_fifo #(
+      .VectorW(V), .WriteWidth(Width), .ReadWidth(OutWidth), .DepthMin(Capacity), .CountW(4)
+    ) u_fifo (
+      .clk_i(clk_i), .rst_ni(rst_ni), .clear_i(start_i),
+      .write_count_i(stored), .write_data_i(vectors),
+      .read_count_i(out_take_i), .use_i(shown_q), .read_data_o(out_data_o)
+    );
+    logic shown_q;  // vectors were taken at the last edge
+    always_ff @(posedge clk_i) shown_q <= out_take_i != '0;
+  end
 
   // Faults
   logic rate_fault;

@@ -4,6 +4,7 @@
 #include "rtl_abi.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstdio>
 #include <cstring>
@@ -94,14 +95,15 @@ struct Rate {
 // The memory that tape, KV and words share, if they do: what an edge moves beyond the rate is missing at
 // the next one. Whoever asks first is served first.
 struct SharedRate {
-  int64_t per_edge = 0, left = 0;
+  int64_t per_edge = 0, left = 0;  // in bytes by beats: a machine cycle has kBeats edges
   void next_edge() { left = left + per_edge < per_edge ? left + per_edge : per_edge; }
   uint32_t most(uint32_t wanted, uint32_t unit) const {
     if (per_edge == 0) return wanted;
     if (left <= 0) return 0;
-    return static_cast<uint32_t>(std::min<int64_t>(wanted, (left + unit - 1) / unit));
+    const int64_t whole = int64_t{unit} * target_config::kBeats;
+    return static_cast<uint32_t>(std::min<int64_t>(wanted, (left + whole - 1) / whole));
   }
-  void take(uint32_t n, uint32_t unit) { left -= int64_t{n} * unit; }
+  void take(uint32_t n, uint32_t unit) { left -= int64_t{n} * unit * target_config::kBeats; }
 };
 
 }  // namespace
@@ -110,6 +112,8 @@ struct PianolaRtlModel {
   VerilatedContext context;
   std::unique_ptr<Vcore> top;
   std::vector<uint8_t*> banks[2];     // by slice
+  // By slice: where words lie in parts (mem_slice_beats), a memory per lane of a part; else none.
+  std::vector<std::vector<uint8_t*>> parts;
   std::vector<uint8_t*> written;      // by slice; empty without checks
   DriveSignals drives;
   std::vector<StateVariable> state;
@@ -188,7 +192,21 @@ void PianolaRtlModel::find_signals() {
           if (all_written) written.push_back(all_written + first);
           continue;
         }
-        const std::string slice = mem + "." + indexed("gen_slice", k) + ".u_slice";
+        const std::string in_turn = mem + ".gen_in_turn.u_position.";
+        const std::string lanes = in_turn + indexed("gen_slice", k) + ".u_slice.";
+        std::vector<uint8_t*> memories;
+        while (uint8_t* memory = find_bytes(
+                   lanes + indexed("gen_lane", static_cast<uint32_t>(memories.size())) + ".u_words",
+                   "mem")) {
+          memories.push_back(memory);
+        }
+        if (!memories.empty()) {
+          parts.push_back(memories);
+          const std::string bits = in_turn + "gen_checks." + indexed("gen_written", k);
+          if (uint8_t* found = find_bytes(bits, "written")) written.push_back(found);
+          continue;
+        }
+        const std::string slice = mem + ".gen_at_once." + indexed("gen_slice", k) + ".u_slice";
         banks[0].push_back(find_bytes(slice + ".u_bank0", "mem"));
         banks[1].push_back(find_bytes(slice + ".u_bank1", "mem"));
         if (uint8_t* bits = find_bytes(slice + ".gen_checks", "written")) written.push_back(bits);
@@ -348,12 +366,16 @@ class Launch {
 
 void Launch::start() {
   using namespace target_config;
-  receive_rate_[0] = {kTapeBytesPerCycle, kLanes, 0};
-  receive_rate_[1] = {kKvBytesPerCycle, kLanes, 0};
-  receive_rate_[2] = {kHostBytesPerCycle, kLanes, 0};
-  send_rate_[0] = {kKvBytesPerCycle, kLanes, 0};
-  send_rate_[1] = {kHostBytesPerCycle, kLanes, 0};
-  word_rate_ = {kInstructionBytesPerCycle, 32, 0};
+  // Bytes of a machine cycle, which takes kBeats clock edges.
+  const auto rate = [](uint64_t bytes_per_cycle, uint64_t unit) {
+    return Rate{bytes_per_cycle, unit * kBeats, 0};
+  };
+  receive_rate_[0] = rate(kTapeBytesPerCycle, kLanes);
+  receive_rate_[1] = rate(kKvBytesPerCycle, kLanes);
+  receive_rate_[2] = rate(kHostBytesPerCycle, kLanes);
+  send_rate_[0] = rate(kKvBytesPerCycle, kLanes);
+  send_rate_[1] = rate(kHostBytesPerCycle, kLanes);
+  word_rate_ = rate(kInstructionBytesPerCycle, 32);
   memory_ = {kMemoryBytesPerCycle, 0};
   std::memcpy(&top_.regs_i, request_.registers, 32 * sizeof(uint32_t));
   const uint32_t totals[5] = {
@@ -581,32 +603,50 @@ void PianolaRtlModel::launch(const PianolaRtlLaunch& request, PianolaRtlResult& 
 
 namespace {
 
-uint8_t* word_of(PianolaRtlModel& model, uint32_t slice, uint32_t word) {
+// Copies a word of MEM from or to `bytes`.
+void move_word(PianolaRtlModel& model, uint32_t slice, uint32_t word, uint8_t* bytes, bool from) {
   constexpr uint32_t kBank = target_config::kWordsPerSlice / 2;
-  return model.banks[word / kBank][slice] + (word % kBank) * vector_stride();
+  if (model.parts.empty()) {
+    uint8_t* there = model.banks[word / kBank][slice] + (word % kBank) * vector_stride();
+    std::memcpy(from ? bytes : there, from ? there : bytes, kLanes);
+    return;
+  }
+  const std::vector<uint8_t*>& memories = model.parts[slice];
+  const uint32_t lanes = static_cast<uint32_t>(memories.size()), parts = kLanes / lanes;
+  for (uint32_t lane = 0; lane < kLanes; ++lane) {
+    uint8_t& there = memories[lane % lanes][word * parts + lane / lanes];
+    if (from) {
+      bytes[lane] = there;
+    } else {
+      there = bytes[lane];
+    }
+  }
 }
 
-// Place of a word among the `written` bits: banks start at powers of two.
-uint32_t written_index(uint32_t word) {
+// Place of a word among the `written` bits: banks start at powers of two, where there are banks.
+uint32_t written_index(const PianolaRtlModel& model, uint32_t word) {
   constexpr uint32_t kBank = target_config::kWordsPerSlice / 2;
+  if (!model.parts.empty()) return word;
   return word / kBank * (target_config::kWrittenBits / 2) + word % kBank;
 }
 
 void set_slice(PianolaRtlModel* model, uint32_t slice, const uint8_t* bytes,
                const uint8_t* written) {
   for (uint32_t i = 0; i < target_config::kWordsPerSlice; ++i) {
-    std::memcpy(word_of(*model, slice, i), bytes + i * kLanes, kLanes);
+    std::array<uint8_t, kLanes> word;
+    std::memcpy(word.data(), bytes + i * kLanes, kLanes);
+    move_word(*model, slice, i, word.data(), false);
     if (!model->written.empty()) {
-      model->written[slice][written_index(i)] = written && written[i];
+      model->written[slice][written_index(*model, i)] = written && written[i];
     }
   }
 }
 
 void get_slice(PianolaRtlModel* model, uint32_t slice, uint8_t* bytes, uint8_t* written) {
   for (uint32_t i = 0; i < target_config::kWordsPerSlice; ++i) {
-    std::memcpy(bytes + i * kLanes, word_of(*model, slice, i), kLanes);
+    move_word(*model, slice, i, bytes + i * kLanes, true);
     if (written) {
-      written[i] = model->written.empty() ? 1 : model->written[slice][written_index(i)];
+      written[i] = model->written.empty() ? 1 : model->written[slice][written_index(*model, i)];
     }
   }
 }

@@ -30,7 +30,7 @@ USE_MAX = 0.8
 
 PACKAGES = ["pianola_pkg", "special_function_pkg"]
 CELLS = ["fp_mul", "fp_add", "fp_minmax", "fp_convert", "fp_round", "fp_special"]
-KEPT = CELLS + ["vxm_lane", "vxm_chain", "mxm_row_beats", "mxm", "sxm", "mem_slice", "sequencer",
+KEPT = CELLS + ["vxm_lane", "vxm_chain", "mxm_row_beats", "mxm", "sxm", "mem_position", "mem_slice", "sequencer",
                 "recv_port", "send_port", "port_fifo", "stream_position", "stream_choice",
                 "latency_line", "beat_collector", "dispatcher", "freeze_pipeline",
                 "instruction_fifo"]
@@ -77,6 +77,8 @@ def parameters_of(t):
                       "A1W": t.MemS1W, "A2Lsb": t.MemS2Lsb, "A2W": t.MemS2W, "A3Lsb": t.MemS3Lsb,
                       "A3W": t.MemS3W, "OffsetBW": 1, "Depth": t.QueueDepth, "Checks": 0},
         "mem_slice": dict(streams, Words=t.WordsPerSlice),
+        "mem_position": dict(streams, Words=t.WordsPerSlice, Slices=t.SlicesPerPosition,
+                             Depth=t.QueueDepth),
         "recv_port": port,
         "send_port": port,
         "mxm": dict(streams, LoadStreams=t.MxmLoadStreams, Accumulators=t.MxmAccumulators),

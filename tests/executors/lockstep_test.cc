@@ -11,8 +11,9 @@ namespace pianola::test {
 namespace {
 
 // Plays in lockstep: a drive that differs is an error of the engine.
-void expect_lockstep(const Roll& roll, std::span<const int> prompt, int tokens) {
-  const std::unique_ptr<Device> device = make_lockstep_device({});
+void expect_lockstep(const Roll& roll, std::span<const int> prompt, int tokens,
+                     const RtlDeviceOptions& options = {}) {
+  const std::unique_ptr<Device> device = make_lockstep_device(options);
   const Status loaded = device->load(roll, 1);
   ASSERT_TRUE(loaded.ok()) << to_string(loaded.error());
   Engine engine = must(Engine::create(roll, *device));
@@ -37,6 +38,16 @@ TEST_P(NurseryLockstep, AgreesOverThirtyTwoTokens) {
   if (model_is_missing(nursery_path())) GTEST_SKIP() << nursery_path() << " is not there";
   const Model model = must(import_model(nursery_path()));
   expect_lockstep(compile_verified(model.graph, GetParam()), nursery_prompt(), 32);
+}
+
+// The core as it is synthesized, with as many clock edges a machine cycle as on its board.
+TEST(FpgaLockstep, AgreesInTheSynthesisForm) {
+  if (model_is_missing(nursery_path())) GTEST_SKIP() << nursery_path() << " is not there";
+  const Model model = must(import_model(nursery_path()));
+  RtlDeviceOptions options;
+  options.build.synthesis_form = true;
+  const std::vector<int> prompt = nursery_prompt();
+  expect_lockstep(compile_verified(model.graph, "arty-a7-100t"), prompt, 3, options);
 }
 
 // duo16 has no room for such a layer.

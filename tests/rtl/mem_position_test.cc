@@ -1,5 +1,6 @@
-// The two forms of a MEM position, equal at the ports cycle by cycle: random nests of every opcode on all
-// queues at once, words written and read back, launches one after the other, random freezes. Rules that
+// The forms of a MEM position, equal at the ports cycle by cycle: random nests of every opcode on all
+// queues at once, words written and read back, launches one after the other, random freezes. One of
+// them takes many clock edges a machine cycle, with the lanes of one edge at its ports. Rules that
 // are broken are the subject of synthesis_form_test and of the tests in tests/programs.
 #include <gtest/gtest.h>
 
@@ -10,7 +11,10 @@
 #include <vector>
 
 #include "Vmem16.h"
+#include "Vmem32.h"
 #include "Vmem4.h"
+#include "Vmem_beats16.h"
+#include "Vmem_beats32.h"
 #include "Vmem_synthesis16.h"
 #include "Vmem_synthesis4.h"
 #include "isa/instructions.h"
@@ -106,7 +110,7 @@ struct Push {
   MemInstruction fields;
 };
 
-template <typename Simulation, typename Synthesis, int L>
+template <typename Simulation, typename Synthesis, int L, int Beats>
 class MemForms {
  public:
   explicit MemForms(uint64_t seed) : rng_(seed) {
@@ -165,7 +169,7 @@ class MemForms {
     return pushes;
   }
 
-  // A clock edge; the push waits while the machine is frozen.
+  // A machine cycle; the push waits while the machine is frozen.
   void cycle(const Push* push) {
     for (bool enabled = false; !enabled;) {
       enabled = !chance(rng_, 20);
@@ -184,8 +188,7 @@ class MemForms {
           simulation_.entry_i[i] = synthesis_.entry_i[i] = value;
         }
       }
-      clock(enabled);
-      ASSERT_NO_FATAL_FAILURE(compare());
+      ASSERT_NO_FATAL_FAILURE(clock(enabled));
     }
   }
 
@@ -193,38 +196,71 @@ class MemForms {
     const std::array<uint32_t, 32> values = registers();
     for (int i = 0; i < 32; ++i) simulation_.regs_i[i] = synthesis_.regs_i[i] = values[i];
     simulation_.now_i = synthesis_.now_i = static_cast<uint16_t>(now_);
-    simulation_.en_i = synthesis_.en_i = enabled;
     simulation_.east_def_i = synthesis_.east_def_i = 0xffff;
     simulation_.west_def_i = synthesis_.west_def_i = 0xffff;
-    for (int i = 0; i < kStreams * L / 4; ++i) {
-      simulation_.east_i[i] = synthesis_.east_i[i] = static_cast<uint32_t>(rng_());
-      simulation_.west_i[i] = synthesis_.west_i[i] = static_cast<uint32_t>(rng_());
+    for (auto& direction : streams_) {
+      for (auto& stream : direction) {
+        for (uint8_t& byte : stream) byte = static_cast<uint8_t>(rng_());
+      }
     }
-    edge(simulation_);
-    edge(synthesis_);
+    edge<1>(simulation_, enabled, 0, simulation_out_);
+    for (int beat = 0; beat < Beats; ++beat) {
+      edge<Beats>(synthesis_, enabled, beat, synthesis_out_);
+      ASSERT_NO_FATAL_FAILURE(compare_control());
+    }
+    ASSERT_NO_FATAL_FAILURE(compare_data(enabled));
     now_ += enabled;
   }
-  template <typename Model>
-  void edge(Model& model) {
+  // An edge with the lanes of a beat at the ports; what is driven in it is added to `out`, [slice][lane].
+  template <int B, typename Model>
+  void edge(Model& model, bool enabled, int beat, std::array<std::array<uint8_t, L>, kSlices>& out) {
+    constexpr int kPart = L / B;
+    const auto set_streams = [&](auto& port, const auto& direction) {
+      for (int s = 0; s < kStreams; ++s) {
+        std::memcpy(reinterpret_cast<uint8_t*>(&port) + s * kPart, &direction[s][beat * kPart], kPart);
+      }
+    };
+    set_streams(model.east_i, streams_[0]);
+    set_streams(model.west_i, streams_[1]);
+    if constexpr (B > 1) model.beat_i = static_cast<uint8_t>(beat);
+    model.live_i = enabled;
+    model.en_i = enabled && beat == B - 1;
     model.clk_i = 0;
     model.eval();
     EXPECT_EQ(model.fault_o, 0u) << "cycle " << now_;
+    for (int k = 0; k < kSlices; ++k) {
+      std::memcpy(&out[k][beat * kPart],
+                  reinterpret_cast<const uint8_t*>(&model.out_data_o) + k * kPart, kPart);
+    }
+    controls(model) = {model.out_valid_o, model.holds_o, model.busy_o, model.out_dirs_o,
+                       model.out_stream_o};
     model.clk_i = 1;
     model.eval();
   }
 
-  void compare() {
-    ASSERT_EQ(simulation_.out_valid_o, synthesis_.out_valid_o) << "cycle " << now_;
-    ASSERT_EQ(simulation_.holds_o, synthesis_.holds_o) << "cycle " << now_;
-    ASSERT_EQ(simulation_.busy_o, synthesis_.busy_o) << "cycle " << now_;
+  // What a position says in a machine cycle beside the data.
+  struct Controls {
+    uint32_t valid = 0, holds = 0, busy = 0, dirs = 0, stream = 0;
+  };
+  Controls& controls(const Simulation&) { return simulation_controls_; }
+  Controls& controls(const Synthesis&) { return synthesis_controls_; }
+  void compare_control() {
+    const Controls &a = simulation_controls_, &b = synthesis_controls_;
+    ASSERT_EQ(a.valid, b.valid) << "cycle " << now_;
+    ASSERT_EQ(a.holds, b.holds) << "cycle " << now_;
+    ASSERT_EQ(a.busy, b.busy) << "cycle " << now_;
     for (int k = 0; k < kSlices; ++k) {
-      if ((simulation_.out_valid_o >> k & 1) == 0) continue;
+      if ((a.valid >> k & 1) == 0) continue;
+      ASSERT_EQ(a.dirs >> (2 * k) & 3, b.dirs >> (2 * k) & 3) << "cycle " << now_;
+      ASSERT_EQ(a.stream >> (6 * k) & 63, b.stream >> (6 * k) & 63) << "cycle " << now_;
+    }
+  }
+  // In a frozen cycle nobody looks at what is driven.
+  void compare_data(bool enabled) {
+    for (int k = 0; k < kSlices; ++k) {
+      if (!enabled || (simulation_controls_.valid >> k & 1) == 0) continue;
       ++drives_;
-      ASSERT_EQ(simulation_.out_dirs_o >> (2 * k) & 3, synthesis_.out_dirs_o >> (2 * k) & 3);
-      ASSERT_EQ(simulation_.out_stream_o >> (6 * k) & 63, synthesis_.out_stream_o >> (6 * k) & 63);
-      ASSERT_EQ(std::memcmp(&simulation_.out_data_o[k * L / 4], &synthesis_.out_data_o[k * L / 4], L),
-                0)
-          << "cycle " << now_ << " slice " << k;
+      ASSERT_EQ(simulation_out_[k], synthesis_out_[k]) << "cycle " << now_ << " slice " << k;
     }
   }
 
@@ -232,14 +268,17 @@ class MemForms {
   VerilatedContext context_;
   Simulation simulation_{&context_, "simulation"};
   Synthesis synthesis_{&context_, "synthesis"};
+  std::array<std::array<std::array<uint8_t, L>, kStreams>, 2> streams_{};  // [direction][stream][lane]
+  std::array<std::array<uint8_t, L>, kSlices> simulation_out_{}, synthesis_out_{};
+  Controls simulation_controls_, synthesis_controls_;
   uint32_t now_ = 0;
   uint64_t drives_ = 0;
   std::map<MemOp, uint64_t> pushed_;
 };
 
-template <typename Simulation, typename Synthesis, int L>
+template <typename Simulation, typename Synthesis, int L, int Beats>
 void play(uint64_t seed) {
-  MemForms<Simulation, Synthesis, L> forms(seed);
+  MemForms<Simulation, Synthesis, L, Beats> forms(seed);
   for (int launch = 0; launch < 4; ++launch) {
     ASSERT_NO_FATAL_FAILURE(forms.launch(60, launch == 0)) << "launch " << launch;
   }
@@ -249,8 +288,10 @@ void play(uint64_t seed) {
   }
 }
 
-TEST(MemPosition, FormsAreEqualAtThePortsWith4Lanes) { play<Vmem4, Vmem_synthesis4, 4>(1); }
-TEST(MemPosition, FormsAreEqualAtThePortsWith16Lanes) { play<Vmem16, Vmem_synthesis16, 16>(2); }
+TEST(MemPosition, FormsAreEqualAtThePortsWith4Lanes) { play<Vmem4, Vmem_synthesis4, 4, 1>(1); }
+TEST(MemPosition, FormsAreEqualAtThePortsWith16Lanes) { play<Vmem16, Vmem_synthesis16, 16, 1>(2); }
+TEST(MemPosition, IsTheSameInBeatsOfALane) { play<Vmem16, Vmem_beats16, 16, 16>(3); }
+TEST(MemPosition, IsTheSameInBeatsOfTwoLanes) { play<Vmem32, Vmem_beats32, 32, 16>(4); }
 
 }  // namespace
 }  // namespace pianola::bench

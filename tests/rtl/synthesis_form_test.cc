@@ -106,7 +106,7 @@ TEST_P(SynthesisForm, RaisesTheFaultOfABrokenRuleOnly) {
 constexpr Core kCores[] = {
     {"Core4", PIANOLA_CORE4, 1},
     {"Core4In2Beats", PIANOLA_CORE4, 2},
-    {"Core8In4Beats", PIANOLA_CORE8, 4},
+    {"ArtyA7", "arty-a7-100t", 16},
 };
 INSTANTIATE_TEST_SUITE_P(Forms, SynthesisForm, testing::ValuesIn(kCores),
                          [](const auto& info) { return info.param.name; });

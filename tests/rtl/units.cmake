@@ -62,14 +62,23 @@ pianola_verilated_unit(streams_synthesis4 stream_row 4 stream_choice stream_posi
 pianola_add_test(stream_row_test units ${CMAKE_CURRENT_LIST_DIR}/stream_row_test.cc
   LIBRARIES unit_streams4 unit_streams_synthesis4)
 
-set(mem_sources ram_1rw delay_line sequencer mem_slice mem_position)
-foreach(lanes 4 16)
+set(mem_sources ram_1r1w ram_1rw delay_line sequencer sequencers_in_turn mem_slice mem_slice_beats
+  mem_position_beats mem_position)
+foreach(lanes 4 16 32)
   pianola_verilated_unit(mem${lanes} mem_position ${lanes} ${mem_sources} PARAMETERS -GWords=64)
+endforeach()
+foreach(lanes 4 16)
   pianola_verilated_unit(mem_synthesis${lanes} mem_position ${lanes} ${mem_sources}
     PARAMETERS -GWords=64 DEFINES PIANOLA_SYNTHESIS_FORM)
 endforeach()
+# A machine cycle of 16 clock edges.
+foreach(lanes 16 32)
+  pianola_verilated_unit(mem_beats${lanes} mem_position ${lanes} ${mem_sources}
+    PARAMETERS -GWords=64 -GBeats=16 DEFINES PIANOLA_SYNTHESIS_FORM)
+endforeach()
 pianola_add_test(mem_position_test units ${CMAKE_CURRENT_LIST_DIR}/mem_position_test.cc
-  LIBRARIES pianola_isa unit_mem4 unit_mem16 unit_mem_synthesis4 unit_mem_synthesis16)
+  LIBRARIES pianola_isa unit_mem4 unit_mem16 unit_mem32 unit_mem_synthesis4 unit_mem_synthesis16
+    unit_mem_beats16 unit_mem_beats32)
 
 # Queues, FIFOs and lines, in a bench for both forms. Not under pianola_options: generated code.
 foreach(form queues queues_synthesis)

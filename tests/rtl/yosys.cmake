@@ -15,23 +15,25 @@ function(pianola_count_cells target suffix)
     string(REPLACE ":" ";--part;" arguments ${unit})
     add_test(NAME ${test}
       COMMAND Python3::Interpreter ${PROJECT_SOURCE_DIR}/rtl/synth/synthesize.py
-        $<TARGET_FILE:pianola_target_package> ${PROJECT_SOURCE_DIR}/rtl/synth/${target}.toml
+        $<TARGET_FILE:pianola_target_package> ${PROJECT_SOURCE_DIR}/${target}.toml
         ${PROJECT_SOURCE_DIR}/rtl ${CMAKE_CURRENT_BINARY_DIR}/synth ${arguments})
     set_tests_properties(${test} PROPERTIES LABELS yosys TIMEOUT 1800)
   endforeach()
 endfunction()
 
-pianola_count_cells(core4 "" core:xc7a100t core:lfe5u-85f vxm_chain send_port mxm mem_slice sxm stream_position sequencer
+pianola_count_cells(rtl/synth/core4 "" core:xc7a100t core:lfe5u-85f vxm_chain send_port mxm mem_slice sxm stream_position sequencer
   recv_port instruction_fifo freeze_pipeline dispatcher fp_special fp_add fp_mul fp_minmax
   fp_convert fp_round)
 # A second point: 8 lanes, every stage of the VXM.
-pianola_count_cells(core8 With8Lanes vxm_chain mxm sxm)
+pianola_count_cells(rtl/synth/core8 With8Lanes vxm_chain mxm sxm)
+# Queues that take turns.
+pianola_count_cells(targets/arty-a7-100t In16Beats mem_position)
 # A whole core, against its part.
-add_test(NAME Synthesis.FitsItsPart.arty16
+add_test(NAME Synthesis.FitsItsPart.arty-a7-100t
   COMMAND Python3::Interpreter ${PROJECT_SOURCE_DIR}/rtl/synth/synthesize.py
-    $<TARGET_FILE:pianola_target_package> ${PROJECT_SOURCE_DIR}/rtl/synth/arty16.toml
+    $<TARGET_FILE:pianola_target_package> ${PROJECT_SOURCE_DIR}/targets/arty-a7-100t.toml
     ${PROJECT_SOURCE_DIR}/rtl ${CMAKE_CURRENT_BINARY_DIR}/synth core --part xc7a100t --fit)
-set_tests_properties(Synthesis.FitsItsPart.arty16 PROPERTIES LABELS yosys TIMEOUT 1800 COST 1000)
+set_tests_properties(Synthesis.FitsItsPart.arty-a7-100t PROPERTIES LABELS yosys TIMEOUT 1800 COST 1000)
 # The longest first.
 set_tests_properties(Synthesis.CountsCells.core.xc7a100t Synthesis.CountsCells.core.lfe5u-85f
   PROPERTIES COST 1000)
