@@ -838,6 +838,9 @@ constexpr int ceil_log2(int value) {
 }
 
 // Latencies in machine cycles, as functions of the lanes of the target.
+// cycles that the last superlane of a wide machine is behind the first: compilers end a launch so
+// much later
+constexpr int latency_skew(int lanes) { return (lanes / 16 - 1) * ((lanes / 64 + 4) / 5); }
 // a word executed by the dispatcher in cycle c may issue from cycle c + dispatch on
 constexpr int latency_dispatch(int /*lanes*/) { return 2; }
 // READ, GATHER: issue to drive
@@ -862,10 +865,10 @@ constexpr int latency_vxm_root(int /*lanes*/) { return 14; }
 constexpr int latency_vxm_out(int /*lanes*/) { return 2; }
 // a swap at least this many cycles after a LOAD takes its rows
 constexpr int latency_mxm_load(int /*lanes*/) { return 1; }
-// issue to drive of the emitted sums
-constexpr int latency_mxm_mac(int lanes) { return 3 + ceil_log2(lanes); }
-// issue to drive, every operation
-constexpr int latency_sxm(int lanes) { return 2 + (lanes + 63) / 64; }
+// issue to drive of the emitted sums: tree and skew
+constexpr int latency_mxm_mac(int lanes) { return 3 + ceil_log2(lanes) + (lanes / 16 - 1) * ((lanes / 64 + 4) / 5); }
+// issue to drive, every operation: wires and skew
+constexpr int latency_sxm(int lanes) { return 2 + (lanes + 63) / 64 + (lanes / 16 - 1) * ((lanes / 64 + 4) / 5); }
 // a TRANSPOSE_OUT at least this many cycles after a TRANSPOSE_IN sees its row
 constexpr int latency_sxm_transpose(int /*lanes*/) { return 1; }
 // RECV: issue to drive

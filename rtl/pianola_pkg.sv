@@ -355,6 +355,11 @@ package pianola_pkg;
   localparam logic [1:0] SxmWidthW4 = 2'd2;
 
   // Latencies in machine cycles, as functions of the lanes
+  // cycles that the last superlane of a wide machine is behind the first: compilers end a launch so
+  // much later
+  function automatic integer latency_skew(input integer lanes);
+    latency_skew = (lanes / 16 - 1) * ((lanes / 64 + 4) / 5);
+  endfunction
   // a word executed by the dispatcher in cycle c may issue from cycle c + dispatch on
   function automatic integer latency_dispatch(input integer lanes);
     latency_dispatch = 2 + 0 * lanes;
@@ -403,13 +408,13 @@ package pianola_pkg;
   function automatic integer latency_mxm_load(input integer lanes);
     latency_mxm_load = 1 + 0 * lanes;
   endfunction
-  // issue to drive of the emitted sums
+  // issue to drive of the emitted sums: tree and skew
   function automatic integer latency_mxm_mac(input integer lanes);
-    latency_mxm_mac = 3 + $clog2(lanes);
+    latency_mxm_mac = 3 + $clog2(lanes) + (lanes / 16 - 1) * ((lanes / 64 + 4) / 5);
   endfunction
-  // issue to drive, every operation
+  // issue to drive, every operation: wires and skew
   function automatic integer latency_sxm(input integer lanes);
-    latency_sxm = 2 + (lanes + 63) / 64;
+    latency_sxm = 2 + (lanes + 63) / 64 + (lanes / 16 - 1) * ((lanes / 64 + 4) / 5);
   endfunction
   // a TRANSPOSE_OUT at least this many cycles after a TRANSPOSE_IN sees its row
   function automatic integer latency_sxm_transpose(input integer lanes);

@@ -156,7 +156,8 @@ Result<std::optional<EncodedEntry>> encode_instructions(Schedule schedule, const
     TRY(const int peak, dispatch_in_bursts(bursts, slack, target));
     const std::vector<PushRange> ranges = repeat_pushes(bursts, schedule.stretches, shift);
     if (ranges.empty()) continue;
-    EncodedEntry entry = encode_words(bursts, ranges, schedule.end + shift + 2);
+    EncodedEntry entry =
+        encode_words(bursts, ranges, schedule.end + shift + 2 + latency_skew(target.lanes));
     if (!tape_keeps_up(entry.words, target)) continue;
     entry.peak_queue_occupancy = peak;
     entry.memory_keeps_up = memory_keeps_up(bursts, ranges, entry, target);

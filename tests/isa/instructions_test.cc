@@ -316,13 +316,19 @@ TEST(Timing, NestsAndCounts) {
   EXPECT_EQ(timing_issues({.n1 = 3, .n2 = 2, .n3 = 1}), 24u);
 }
 
-TEST(Latency, ValuesAtSixteenLanes) {
+TEST(Latency, ValuesFollowFromTheLanes) {
   EXPECT_EQ(latency_vxm_tree(16), 4 * 4 + 2);
   EXPECT_EQ(latency_vxm_tree(320), 4 * 9 + 2 * 20);
   EXPECT_EQ(latency_mxm_mac(16), 7);
   EXPECT_EQ(latency_mxm_mac(12), 7);
+  EXPECT_EQ(latency_mxm_mac(320), 3 + 9 + 19);
   EXPECT_EQ(latency_sxm(16), 3);
-  EXPECT_EQ(latency_sxm(320), 7);
+  EXPECT_EQ(latency_sxm(320), 7 + 19);
+  // From the first of the superlanes of 16 lanes to the last one; narrow machines are one.
+  for (const int lanes : {4, 12, 16, 32, 48}) EXPECT_EQ(latency_skew(lanes), 0) << lanes;
+  EXPECT_EQ(latency_skew(64), 3);
+  EXPECT_EQ(latency_skew(128), 7);
+  EXPECT_EQ(latency_skew(320), 19);
 }
 
 TEST(Rules, HaveNamesAndCodes) {
