@@ -149,6 +149,9 @@ std::string cpu_identity() {
   return identity;
 }
 
+// Verilator takes memory and time for each cell of the matrix units; the largest core that tests build has 4,096.
+constexpr int64_t kCellsMax = 1 << 16;
+
 fs::path cache_directory(const BuildRtlOptions& options) {
   if (!options.cache.empty()) return options.cache;
   if (const char* chosen = std::getenv("PIANOLA_CACHE"); chosen && *chosen) return chosen;
@@ -272,6 +275,13 @@ Status compile_model(const BuildRtlOptions& options, const Toolchain& tools, con
 }  // namespace
 
 Result<fs::path> build_rtl(const Target& target, const BuildRtlOptions& options) {
+  const int64_t cells = int64_t{target.lanes} * target.lanes * static_cast<int64_t>(target.mxm_positions.size());
+  if (cells > kCellsMax) {
+    return Error{ErrorCode::Unsupported,
+                 "its matrix units have " + std::to_string(cells) + " cells, which is more than the " +
+                     std::to_string(kCellsMax) + " that can be Verilated; use the emulator or a smaller machine",
+                 "the RTL of target " + target.name};
+  }
   const fs::path rtl = options.rtl_dir.empty() ? fs::path(PIANOLA_RTL_DIR) : options.rtl_dir;
   const fs::path cache = cache_directory(options);
   std::error_code error;

@@ -25,7 +25,8 @@ struct BuildRtlOptions {
 };
 
 // Path of the library. Fails with NotFound if Verilator or a C++ compiler is missing (the message
-// names the package), with Malformed if the RTL does not compile (the message names the log).
+// names the package), with Malformed if the RTL does not compile (the message names the log), with Unsupported if the
+// machine is too large.
 Result<std::filesystem::path> build_rtl(const Target& target, const BuildRtlOptions& options);
 
 }  // namespace pianola

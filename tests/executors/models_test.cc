@@ -64,5 +64,22 @@ INSTANTIATE_TEST_SUITE_P(All, ModelsTest,
                            return std::string(info.param.model) + "_" + info.param.target;
                          });
 
+// The published chip, which no Verilated core has the size of.
+TEST(WideMachine, EmulatorGeneratesTheInterpretersBits) {
+  if (model_is_missing(nursery_path())) GTEST_SKIP() << nursery_path() << " is not there";
+  const Model model = must(import_model(nursery_path()));
+  CompileOptions options;
+  options.context = 320;
+  const Roll roll = compile_verified(model.graph, "tsp320", options);
+  const QuantizedGraph quantized = quantize_as(roll, model.graph);
+  QuantizedInterpreter interpreter(quantized);
+  const Generation expected = generate(interpreter, nursery_prompt(), kTokens);
+  Player player("emulator", roll);
+  const Generation found = generate(player.engine(), nursery_prompt(), kTokens);
+  EXPECT_EQ(found.ids, expected.ids);
+  EXPECT_TRUE(same_bits(expected.logits, found.logits));
+  EXPECT_TRUE(cycles_as_predicted(player.engine(), roll));
+}
+
 }  // namespace
 }  // namespace pianola::test

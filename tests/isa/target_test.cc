@@ -35,7 +35,7 @@ std::string problems(const std::string& text) {
   EXPECT_NE(std::string(text).find(part), std::string::npos) << "in: " << (text)
 
 TEST(Target, ShippedTargetsParse) {
-  for (const char* name : {"sim16", "sim32", "duo16", "kv260", "tsp32", "u55c", "arty-a7-100t"}) {
+  for (const char* name : {"sim16", "sim32", "duo16", "kv260", "tsp32", "tsp320", "u55c", "arty-a7-100t"}) {
     const auto target = load_target(name);
     ASSERT_TRUE(target.ok()) << to_string(target.error());
     EXPECT_EQ(target->name, name);
