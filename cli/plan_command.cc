@@ -6,6 +6,7 @@
 #include "cli/commands.h"
 #include "cli/configuration.h"
 #include "cli/input_options.h"
+#include "cli/plan_gemm.h"
 #include "cli/progress.h"
 #include "compiler/compile_model.h"
 #include "compiler/lower_bounds.h"
@@ -134,16 +135,23 @@ Status plan(const InputOptions& options, bool as_json) {
 
 void add_plan_command(CLI::App& app, Action& chosen) {
   CLI::App* command = app.add_subcommand(
-      "plan", "exact cycles, bounds and tokens/s of a model on a target, from its dimensions");
+      "plan", "exact cycles, bounds and tokens/s of a model on a target, from its dimensions; or those of a product");
   auto options = std::make_shared<InputOptions>();
   auto as_json = std::make_shared<bool>(false);
   add_input_options(*command, *options);
   command->get_option("input")->description(
       "a config.json, the name of a configuration (models/configs) or a model");
+  auto gemm = std::make_shared<std::string>();
+  CLI::Option* product = command->add_option(
+      "--gemm", *gemm, "instead of a model: MxKxN, a product of int8 matrices [M, K] and [K, N] with int32 sums");
+  command->get_option("input")->required(false)->excludes(product);
   command->add_option("--threads", options->threads, "0: one per processor");
   command->add_flag("--json", *as_json, "one JSON object instead of text");
-  command->callback([&chosen, options, as_json] {
-    chosen = [options, as_json] { return plan(*options, *as_json); };
+  command->callback([&chosen, options, gemm, as_json] {
+    if (gemm->empty() && options->path.empty()) throw CLI::RequiredError("input or --gemm");
+    chosen = [options, gemm, as_json] {
+      return gemm->empty() ? plan(*options, *as_json) : plan_gemm_command(*gemm, options->target, *as_json);
+    };
   });
 }
 

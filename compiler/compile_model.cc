@@ -11,6 +11,7 @@
 
 #include "compiler/lower/lower_graph.h"
 #include "compiler/lower_bounds.h"
+#include "compiler/schedule_entry.h"
 #include "scheduler/schedule.h"
 
 namespace pianola {
@@ -19,15 +20,8 @@ namespace {
 constexpr int kSmallestBucket = 128;
 constexpr int kDefaultContextMax = 512;
 constexpr int kDefaultVerify = 4;
-// How schedules are made, until the instructions of one can be delivered: percent of what the tape delivers, and gaps.
-struct InstructionLimit {
-  int percent, dense_gap;
-};
-constexpr InstructionLimit kInstructionLimits[] = {{0, 0},    {0, 4},    {0, 8},    {0, 16},  {200, 16},
-                                                   {160, 16}, {130, 16}, {100, 16}, {75, 16}, {50, 16}};
 constexpr std::array kPrefillTokens = {32, 24, 16, 12, 10, 8, 6, 5, 4, 3, 2};  // where the most do not fit
 constexpr int kReturnedBytes = 1 << 18;  // blocks of this size go back to the system when they are freed
-constexpr std::array kMemoryPermilles = {1000, 998, 996, 992, 984, 968, 936};
 
 std::string entry_name(const EntryShape& shape) {
   switch (shape.kind) {
@@ -61,71 +55,9 @@ std::vector<EntryShape> entry_shapes(const QuantizedGraph& graph, const Target& 
   return shapes;
 }
 
-struct Built {
-  Entry entry;
-  std::vector<Word> words;
-  std::vector<PersistentRegion> persistent;
-  std::vector<std::array<int, 2>> words_used;
+struct Built : ScheduledEntry {
   LayerCycles layer_cycles;
 };
-
-// By slice and bank: the words below the highest that an array takes.
-std::vector<std::array<int, 2>> words_used(const VectorProgram& program, const Target& target) {
-  const std::vector<std::array<int, 4>> homes = homes_of(target);
-  std::vector<std::array<int, 2>> used(target.slices(), {0, 0});
-  for (const Array& array : program.arrays) {
-    if (array.address < 0) continue;
-    const int end = array.address - array.bank * target.words_per_slice / 2 + array.vectors;
-    for (int i = 0; i < array.streams; ++i) {
-      int& words = used[homes[array.home][array.slice + i]][array.bank];
-      words = std::max(words, end);
-    }
-  }
-  return used;
-}
-
-std::vector<PersistentRegion> persistent_regions(const VectorProgram& program,
-                                                 const Target& target) {
-  const std::vector<std::array<int, 4>> homes = homes_of(target);
-  std::vector<PersistentRegion> regions;
-  for (const Array& array : program.arrays) {
-    if (!array.persistent) continue;
-    for (int i = 0; i < array.streams; ++i) {
-      regions.push_back({array.name, homes[array.home][array.slice + i], array.address,
-                         array.vectors});
-    }
-  }
-  return regions;
-}
-
-// The fastest schedule whose instructions the tape and the queues can deliver: of those above, the first that will
-// do. If it takes more than the memory behind the
-// ports delivers, another one is made that counts on less.
-Result<EncodedEntry> schedule_program(const VectorProgram& program, const Target& target,
-                                      std::vector<Schedule::Placement>& placements) {
-  PlaceOptions options;
-  size_t limit = 0, permilles = 0;
-  while (true) {
-    options.instruction_percent = kInstructionLimits[limit].percent;
-    options.dense_gap = kInstructionLimits[limit].dense_gap;
-    options.memory_permille = kMemoryPermilles[permilles];
-    TRY(Schedule schedule, place_operations(program, target, options));
-    placements = std::move(schedule.placements);
-    Result<EncodedEntry> encoded = encode_schedule(std::move(schedule), target);
-    if (!encoded.ok()) {
-      if (++limit == std::size(kInstructionLimits)) return encoded;
-    } else if (!encoded->memory_keeps_up) {
-      if (++permilles == kMemoryPermilles.size()) {
-        return Error{ErrorCode::OutOfRange,
-                     "the memory of target " + target.name +
-                         " is too slow for this schedule; use a deeper FIFO for the tape",
-                     "scheduler"};
-      }
-    } else {
-      return encoded;
-    }
-  }
-}
 
 LayerCycles layer_cycles(const LoweredEntry& lowered, int layers,
                          const std::vector<Schedule::Placement>& placements) {
@@ -159,22 +91,15 @@ Result<LoweredEntry> lower_into_memory(const QuantizedGraph& graph, const Target
 Result<Built> build_entry(const QuantizedGraph& graph, const Target& target,
                           const EntryShape& shape, const DataTape& tape) {
   TRY(LoweredEntry lowered, lower_into_memory(graph, target, shape, tape));
-  std::vector<Schedule::Placement> placements;
-  TRY(EncodedEntry encoded, schedule_program(lowered.program, target, placements));
-  Built built;
-  built.layer_cycles = layer_cycles(lowered, graph.model.layers, placements);
-  built.persistent = persistent_regions(lowered.program, target);
-  built.words_used = words_used(lowered.program, target);
-  built.words = std::move(encoded.words);
-  built.words.shrink_to_fit();  // other entries are made meanwhile
+  TRY(ScheduledEntry scheduled, schedule_entry(lowered.program, target));
+  Built built{std::move(scheduled), {}};
+  built.layer_cycles = layer_cycles(lowered, graph.model.layers, built.placements);
+  built.placements = {};  // other entries are made meanwhile
   Entry& entry = built.entry;
   entry.kind = shape.kind;
   entry.name = entry_name(shape);
   entry.tokens = shape.tokens;
   entry.context = shape.context;
-  entry.word_count = built.words.size();
-  entry.cycles = encoded.cycles;
-  entry.registers = std::move(lowered.program.registers);
   entry.tape = std::move(lowered.tape);
   entry.kv_read = std::move(lowered.kv_read);
   entry.kv_write = std::move(lowered.kv_write);

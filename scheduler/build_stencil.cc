@@ -396,7 +396,7 @@ class Builder {
     const int64_t step_period = tape ? options_.tape_load_period : 1;
     const int64_t load_span = (steps - 1) * step_period + 1;
     const int64_t tile_period =
-        std::max({steps * step_period, int64_t{op.activations}, accumulator_period(op)});
+        std::max({steps * step_period, int64_t{op.activations}, accumulator_period(op), int64_t{op.tile_cycles}});
     const int64_t window_period = tile_period * op.tiles;
     const auto periods = [&](int first, int64_t period) {
       TimedNest nest;

@@ -55,6 +55,7 @@ struct Printer {
   void operator()(const MatmulOperation& op) {
     out << "mxm" << op.mxm << " " << op.name << " (" << op.activations << " activations, "
         << op.tiles << " tiles, " << op.windows << " windows, " << op.repeats << " repeats) ";
+    if (op.tile_cycles > 0) out << "(a tile in " << op.tile_cycles << " cycles) ";
     if (op.source == TileSource::Tape) {
       out << "tape";
     } else {

@@ -26,8 +26,8 @@ class Comparison {
   }
   bool same(const MatmulOperation& a, const MatmulOperation& b) {
     return a.mxm == b.mxm && a.activations == b.activations && a.tiles == b.tiles &&
-           a.windows == b.windows && a.repeats == b.repeats && a.format == b.format &&
-           a.orientation == b.orientation && a.source == b.source && same(a.rows, b.rows) &&
+           a.windows == b.windows && a.repeats == b.repeats && a.tile_cycles == b.tile_cycles &&
+           a.format == b.format && a.orientation == b.orientation && a.source == b.source && same(a.rows, b.rows) &&
            same(a.activation, b.activation) && same(a.sums, b.sums) &&
            same(a.consumers, b.consumers);
   }

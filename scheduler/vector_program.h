@@ -94,6 +94,7 @@ struct MatmulOperation {
   int tiles = 1;         // per window
   int windows = 1;
   int repeats = 1;
+  int tile_cycles = 0;   // a tile takes no fewer; so that matrix units that share slices and streams keep in step
   MxmLoadFormat format{};
   MxmLoadOrientation orientation{};
   TileSource source = TileSource::Tape;
