@@ -41,6 +41,16 @@ def cycles(figures):
     return text
 
 
+def products(figures):
+    rows = []
+    for one in figures["products"]:
+        entry, = one["entries"]
+        share = one["mxm_utilization"]
+        rows.append([one["title"], f"{entry['cycles']:,}", f"{one['bound_cycles']:,} ({one['active_bound']})",
+                     f"{100 * share:.2f} %", f"{one['tera_operations_per_second']:,.1f}"])
+    return table(["Product", "Cycles", "Bound", "Of the matrix units", "Tops/s at the target's clock"], rows)
+
+
 def compilation(figures):
     rows = [[one["title"], f"{one['seconds']:.1f}", f"{one['cpu_seconds']:.1f}",
              mega(one["peak_bytes"]), mega(one["model_bytes"]), mega(one["roll_bytes"]),
@@ -105,6 +115,12 @@ memory reads {giga(figures['plain_read_bytes_per_second'])} GB/s there, and VNNI
 ## Cycles
 
 {cycles(figures)}
+## Products
+
+Matrices of int8, exact sums in int32, both in MEM: cycles of the launch that multiplies, from its first to its last
+([gemm.md](gemm.md)).
+
+{products(figures)}
 ## Compilation
 
 {compilation(figures)}

@@ -25,6 +25,9 @@ const BenchCase kLargeRows[] = {{kLargeModel, "sim32", "w8", 512}, {kLargeModel,
                                 {kLargeModel, "kv260", "w4", 512},
                                 {"tinyllama-1.1b", "kv260", "w4", 512, 0},
                                 {kLargeModel, "tsp32", "w8", 128}};
+// A published series of products, and the machine that it was published for.
+constexpr const char* kProductTarget = "tsp320";
+constexpr int kProductRows = 2304, kProductDepth = 4096, kProductFirst = 1376, kProductLast = 3500, kProductStep = 100;
 constexpr int kContext = 512;
 // What is planned or compiled only to see how long it takes.
 const BenchCase kLargestCompiled = {"tinyllama-1.1b", "u55c", "w4", kContext};
@@ -79,6 +82,16 @@ Result<std::vector<BenchJson>> all_cycles(const BenchOptions& options) {
       TRY(BenchJson json, bench_cycles(row));
       list.push_back(std::move(json));
     }
+  }
+  return list;
+}
+
+Result<std::vector<BenchJson>> all_products(const BenchOptions& options) {
+  std::vector<BenchJson> list;
+  if (std::count(options.targets.begin(), options.targets.end(), kProductTarget) == 0) return list;
+  for (int columns = kProductFirst; columns <= kProductLast; columns += kProductStep) {
+    TRY(BenchJson json, bench_product({kProductRows, kProductDepth, columns}, kProductTarget));
+    list.push_back(std::move(json));
   }
   return list;
 }
@@ -195,8 +208,11 @@ Status bench(BenchOptions options) {
   }
   BenchJson all;
   all["processor"] = processor_name();
-  TRY(const std::vector<BenchJson> cycles, all_cycles(options));
-  all["cycles"] = cycles;
+  TRY(std::vector<BenchJson> exact, all_cycles(options));
+  all["cycles"] = exact;
+  TRY(const std::vector<BenchJson> products, all_products(options));
+  all["products"] = products;
+  exact.insert(exact.end(), products.begin(), products.end());
   if (!options.cycles_only) {
     all["plain_read_bytes_per_second"] = plain_read_speed(kReadBytes);
     all["peak_macs_per_second"] = peak_multiplication_speed();
@@ -204,8 +220,8 @@ Status bench(BenchOptions options) {
   }
   if (!options.json.empty()) TRY_STATUS(write_text(options.json, all));
   if (options.table.empty()) return Ok{};
-  if (options.write_table) return write_text(options.table, table_of(cycles));
-  return compare_with_table(cycles, options.table);
+  if (options.write_table) return write_text(options.table, table_of(exact));
+  return compare_with_table(exact, options.table);
 }
 
 }  // namespace

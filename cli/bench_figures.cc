@@ -10,6 +10,7 @@
 #include "cli/configuration.h"
 #include "cli/model_input.h"
 #include "compiler/compile_model.h"
+#include "compiler/gemm/compile_gemm.h"
 #include "compiler/lower_bounds.h"
 
 namespace pianola {
@@ -96,6 +97,25 @@ Result<BenchJson> bench_cycles(const BenchCase& one) {
     }
     std::printf("\n");
   }
+  return json;
+}
+
+Result<BenchJson> bench_product(const GemmShape& shape, const std::string& target_name) {
+  TRY(const Target target, load_target(target_name));
+  TRY(const GemmPlan plan, plan_gemm(shape, target));
+  const Entry& entry = plan.entries[kGemmEntry];
+  const Bound* active = active_bound(entry.bounds);
+  BenchJson json;
+  json["title"] = "int8 " + std::to_string(shape.m) + "x" + std::to_string(shape.k) + "x" + std::to_string(shape.n) +
+                  " on " + target_name;
+  json["entries"] = {{{"name", entry.name}, {"cycles", entry.cycles}}};
+  json["active_bound"] = active->name;
+  json["bound_cycles"] = active->cycles;
+  json["mxm_utilization"] = gemm_utilization(shape, target, entry.cycles);
+  json["tera_operations_per_second"] = gemm_tera_operations_per_second(shape, target, entry.cycles);
+  std::printf("%s\n  %-16s %12llu cycles, %.2f %% of the matrix units\n", json["title"].get<std::string>().c_str(),
+              entry.name.c_str(), static_cast<unsigned long long>(entry.cycles),
+              100 * gemm_utilization(shape, target, entry.cycles));
   return json;
 }
 

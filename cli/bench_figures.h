@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "compiler/gemm/gemm_layout.h"
 #include "isa/result.h"
 
 namespace pianola {
@@ -29,6 +30,9 @@ std::string bench_title(const BenchCase& one);
 // Planned cycles of every entry beside the lower bounds. A model that a target refuses is a figure too:
 // `refused` has the reason.
 Result<BenchJson> bench_cycles(const BenchCase& one);
+
+// Planned cycles of a product of int8 matrices, and what share of the matrix units' work they are.
+Result<BenchJson> bench_product(const GemmShape& shape, const std::string& target);
 
 // Compiles `model`, a directory, to `roll` in a process of its own: seconds, peak memory, bytes, and the peak beyond
 // the files of the model in sizes of the roll.

@@ -13,8 +13,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr double kOperationsPerMac = 2;
-
 Result<GemmShape> parse_extents(const std::string& text) {
   GemmShape shape;
   const char* at = text.data();
@@ -28,11 +26,6 @@ Result<GemmShape> parse_extents(const std::string& text) {
   if (good) return shape;
   return Error{ErrorCode::InvalidArgument,
                "expected MxKxN, three whole numbers such as 2304x4096x1376, got " + text, "--gemm"};
-}
-
-double tera_operations_per_second(const GemmShape& shape, const Target& target, uint64_t cycles) {
-  const double macs = 1.0 * shape.m * shape.k * shape.n;
-  return kOperationsPerMac * macs * target.clock_mhz * 1e6 / static_cast<double>(cycles) * 1e-12;
 }
 
 Json plan_json(const GemmPlan& plan, const Target& target) {
@@ -56,7 +49,7 @@ Json plan_json(const GemmPlan& plan, const Target& target) {
     one["instruction_words"] = entry.word_count;
     if (active) {
       one["mxm_utilization"] = gemm_utilization(shape, target, entry.cycles);
-      one["tera_operations_per_second"] = tera_operations_per_second(shape, target, entry.cycles);
+      one["tera_operations_per_second"] = gemm_tera_operations_per_second(shape, target, entry.cycles);
     }
     json["entries"].push_back(std::move(one));
   }
@@ -79,7 +72,7 @@ void print_plan(const GemmPlan& plan, const Target& target) {
       std::printf(", bound %llu (%s), %.2f %% of the matrix units, %.1f Tops/s at %.0f MHz (%s)",
                   static_cast<unsigned long long>(active->cycles), active->name.c_str(),
                   100 * gemm_utilization(shape, target, entry.cycles),
-                  tera_operations_per_second(shape, target, entry.cycles), target.clock_mhz,
+                  gemm_tera_operations_per_second(shape, target, entry.cycles), target.clock_mhz,
                   target.clock_source.c_str());
     }
     std::printf("\n");

@@ -151,14 +151,22 @@ class Builder {
     part.links.push_back({StreamField::MemStream, use, lane, number});
   }
 
+  std::vector<int> slices_read(const ArrayRef& ref) const {
+    const Array& array = program_.arrays[ref.array];
+    if (ref.slice >= 0) return {slice_of(array, ref.slice)};
+    std::vector<int> slices;
+    for (int i = 0; i < array.streams; ++i) slices.push_back(slice_of(array, i));
+    return slices;
+  }
+
   // Reads of several arrays on one side of `position`, on neighbouring streams.
   int add_row_reads(const std::vector<ArrayRef>& refs, const TimedNest& nest, int position,
                     int64_t arrival) {
     int from = position, width = 0;
     for (const ArrayRef& ref : refs) {
-      const Array& array = program_.arrays[ref.array];
-      for (int i = 0; i < array.streams; ++i, ++width) {
-        const int at = position_of(slice_of(array, i));
+      for (const int slice : slices_read(ref)) {
+        const int at = position_of(slice);
+        ++width;
         CHECK(from == position || (at < position) == (from < position));
         if (std::abs(position - at) > std::abs(position - from)) from = at;
       }
@@ -168,9 +176,7 @@ class Builder {
                                nest);
     int lane = 0;
     for (const ArrayRef& ref : refs) {
-      const Array& array = program_.arrays[ref.array];
-      for (int i = 0; i < array.streams; ++i) {
-        const int slice = slice_of(array, i);
+      for (const int slice : slices_read(ref)) {
         const int64_t offset =
             arrival - std::abs(position - position_of(slice)) - latency_mem_read(lanes());
         add_memory(false, ref, slice, offset, nest, ref.step, dir, use, lane++);
@@ -267,7 +273,7 @@ class Builder {
   static bool same_read(const Operand& a, const Operand& b) {
     return a.source == OperandSource::Array && b.source == OperandSource::Array &&
            a.ref.array == b.ref.array && a.ref.index == b.ref.index && a.ref.step == b.ref.step &&
-           a.ref.reg == b.ref.reg;
+           a.ref.reg == b.ref.reg && a.ref.slice == b.ref.slice;
   }
 
   void add_pass(const VxmOperation& op, const TimedNest& nest, int64_t issue, int mxm_use) {

@@ -15,6 +15,7 @@ struct Printer {
       if (r.step[level] != 0) out << " + " << r.step[level] << "*i" << level + 1;
     }
     if (r.reg) out << " + R" << r.reg;
+    if (r.slice >= 0) out << " slice " << r.slice;
     if (r.row) out << " row";
     if (r.lane >= 0) {
       out << " lane " << r.lane;

@@ -47,7 +47,7 @@ class Comparison {
   }
   bool same(const ArrayRef& a, const ArrayRef& b) {
     return same_words(a.array, b.array) && a.index == b.index && a.step == b.step &&
-           a.reg == b.reg && a.row == b.row && a.lane == b.lane && a.lane_reg == b.lane_reg &&
+           a.reg == b.reg && a.slice == b.slice && a.row == b.row && a.lane == b.lane && a.lane_reg == b.lane_reg &&
            a.lane_step == b.lane_step;
   }
   template <typename T>

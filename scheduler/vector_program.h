@@ -40,6 +40,7 @@ struct ArrayRef {
   int index = 0;           // vector of iteration (0, 0, 0)
   std::array<int, 3> step{};  // per level
   int reg = 0;             // launch register added to the index
+  int slice = -1;          // reads: the one of the array's slices that is read; -1: all of them
   // Writes: one row of bytes, which the array's slices hold in turn; index, steps and register count rows.
   bool row = false;
   // Writes: one lane, or -1 for whole vectors; a launch register added to it, and lanes per iteration of level

@@ -9,6 +9,8 @@
 namespace pianola {
 namespace {
 
+double macs(const GemmShape& shape) { return 1.0 * shape.m * shape.k * shape.n; }
+
 struct Composition {
   GemmLayout layout;
   std::vector<ScheduledEntry> entries;
@@ -82,7 +84,11 @@ Result<GemmRoll> compile_gemm(const GemmShape& shape, const Target& target, std:
 
 double gemm_utilization(const GemmShape& shape, const Target& target, uint64_t cycles) {
   const double cells = static_cast<double>(target.mxm_positions.size()) * target.lanes * target.lanes;
-  return 1.0 * shape.m * shape.k * shape.n / (cells * static_cast<double>(cycles));
+  return macs(shape) / (cells * static_cast<double>(cycles));
+}
+
+double gemm_tera_operations_per_second(const GemmShape& shape, const Target& target, uint64_t cycles) {
+  return 2 * macs(shape) * target.clock_mhz * 1e6 / static_cast<double>(cycles) * 1e-12;
 }
 
 }  // namespace pianola

@@ -35,5 +35,7 @@ Result<GemmRoll> compile_gemm(const GemmShape& shape, const Target& target, std:
 
 // Multiply-accumulates of the product over what all matrix units could do in that many cycles.
 double gemm_utilization(const GemmShape& shape, const Target& target, uint64_t cycles);
+// At the target's clock; a multiply-accumulate is two operations.
+double gemm_tera_operations_per_second(const GemmShape& shape, const Target& target, uint64_t cycles);
 
 }  // namespace pianola

@@ -3,7 +3,6 @@
 namespace pianola {
 namespace {
 
-constexpr int kHomeSlices = 4;
 constexpr int kSumBytes = 4;
 
 // Calls a(row, tile) for each vector of A, b(column, tile) for each of B, in the order of the load; a row or column of
@@ -21,10 +20,13 @@ void for_each_vector(const GemmLayout& layout, A&& a, B&& b) {
         }
       }
     }
-    for (int slice = 0; slice < load; ++slice) {
-      const int first = layout.first_column(side * load + slice), count = layout.columns(side, slice);
-      for (int tile = 0; tile < layout.tiles; ++tile) {
-        for (int i = 0; i < layout.column_stride; ++i) b(i < count ? first + i : -1, tile);
+    for (int home = 0; home < load / kHomeSlices; ++home) {
+      for (int word = 0; word < layout.tiles * layout.column_stride; ++word) {
+        const int tile = word / layout.column_stride, local = word % layout.column_stride;
+        for (int slice = home * kHomeSlices; slice < (home + 1) * kHomeSlices; ++slice) {
+          const bool there = local < layout.columns(side, slice);
+          b(there ? layout.first_column(side * load + slice) + local : -1, tile);
+        }
       }
     }
     for (size_t unit = 0; unit < layout.sides[side].mxms.size() && layout.rest > 0; ++unit) {

@@ -11,6 +11,7 @@
 //   A   slice i holds rows i, i + P, ... of each block, P = load streams: P rows are read at once.
 //   B   columns are spread over the P slices. A matrix unit streams what lies in its own part of them; a tile takes
 //       lanes / P columns of each.
+// docs/gemm.md has why, and where the cycles go.
 #pragma once
 
 #include <vector>
@@ -19,6 +20,8 @@
 #include "isa/target.h"
 
 namespace pianola {
+
+inline constexpr int kHomeSlices = 4;
 
 struct GemmShape {
   int m = 0, k = 0, n = 0;
@@ -30,8 +33,7 @@ struct GemmSlice {
 
 struct GemmSide {
   std::vector<int> mxms;
-  std::vector<int> a_homes;          // load_streams / 4
-  std::vector<GemmSlice> b_slices;   // load_streams
+  std::vector<int> a_homes, b_homes;   // load_streams / 4: four slices each
   std::vector<GemmSlice> rest_slices;  // by unit
   std::vector<int> sums_homes;         // by unit
 };

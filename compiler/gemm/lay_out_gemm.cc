@@ -11,7 +11,6 @@ namespace {
 
 constexpr int kExtentMax = 1 << 20;
 constexpr int kDepthMax = 131071;  // beyond, int32 sums could overflow
-constexpr int kHomeSlices = 4;
 
 int ceil_divide(int a, int b) { return (a + b - 1) / b; }
 
@@ -70,9 +69,7 @@ Result<GemmSide> lay_out_side(const Target& target, const Side& from) {
   auto next = inner.begin() + taken;
   for (int u = 0; u < units; ++u) side.rest_slices.push_back({next[u / kHomeSlices], u % kHomeSlices});
   next += rest_homes;
-  for (int i = 0; i < target.mxm_load_streams; ++i) {
-    side.b_slices.push_back({next[i / kHomeSlices], i % kHomeSlices});
-  }
+  side.b_homes.assign(next, next + per_tile);
   next += per_tile;
   side.a_homes.assign(next, next + per_tile);
   return side;
@@ -208,8 +205,9 @@ GemmLayout with_blocks(GemmLayout layout, const Target& target, int a_blocks) {
   layout.rest = std::max(0, layout.shape.m - a_blocks * layout.lanes);
   PartWriter writer(layout, target);
   layout.column_stride = ceil_divide(writer.columns_max(), layout.load_steps) * layout.load_steps;
-  writer.write_blocks();
+  // The rest first: while columns of B stream, its tiles cannot be loaded from the same slices.
   writer.write_rest();
+  writer.write_blocks();
   return layout;
 }
 

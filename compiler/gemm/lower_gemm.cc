@@ -5,12 +5,11 @@
 namespace pianola {
 namespace {
 
-constexpr int kHomeSlices = 4;
 constexpr int kSumBytes = 4;
 
 // The arrays of a product, declared in this order in every entry.
 struct GemmArrays {
-  std::vector<std::vector<ArrayId>> a, b, rest;  // by side: by home, by slice, by unit
+  std::vector<std::vector<ArrayId>> a, b, rest;  // by side: by home, by home, by unit
   std::vector<ArrayId> sums;                     // by part
 };
 
@@ -78,8 +77,8 @@ class Lowering {
         a.push_back(declare("a", {home, 0}, 0, kHomeSlices,
                             layout_.a_blocks * layout_.tiles * layout_.load_steps));
       }
-      for (const GemmSlice& place : side.b_slices) {
-        b.push_back(declare("b", place, 0, 1, layout_.tiles * layout_.column_stride));
+      for (const int home : side.b_homes) {
+        b.push_back(declare("b", {home, 0}, 0, kHomeSlices, layout_.tiles * layout_.column_stride));
       }
       for (const GemmSlice& place : side.rest_slices) {
         if (layout_.rest == 0) break;
@@ -126,7 +125,8 @@ class Lowering {
       for (const ArrayId id : arrays_.a[part.side]) {
         op.rows.push_back(walk(id, part.block * tiles * steps, {1, steps, part.stride * tiles * steps}));
       }
-      op.activation = walk(arrays_.b[part.side][part.slice], part.first, {1, columns, 0});
+      op.activation = walk(arrays_.b[part.side][part.slice / kHomeSlices], part.first, {1, columns, 0});
+      op.activation.slice = part.slice % kHomeSlices;
     } else {
       for (const ArrayId id : arrays_.b[part.side]) {
         op.rows.push_back(walk(id, part.block * steps, {1, columns, part.stride * steps}));

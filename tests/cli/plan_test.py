@@ -94,6 +94,32 @@ class Plan(unittest.TestCase):
                 small.write_text(json.dumps(config))
                 self.succeed("plan", small, "-t", "sim32", "--context", 64)
 
+    def test_plans_products(self):
+        plan = json.loads(self.succeed("plan", "--gemm", "2304x4096x1676", "-t", "tsp320", "--json"))
+        self.assertEqual((plan["m"], plan["k"], plan["n"]), (2304, 4096, 1676))
+        self.assertEqual([entry["name"] for entry in plan["entries"]], ["load", "gemm", "fetch"])
+        gemm = plan["entries"][1]
+        macs = 2304 * 4096 * 1676
+        self.assertEqual(gemm["active_bound"], "mac")
+        self.assertEqual(gemm["bounds"]["mac"], -(-macs // (4 * 320 * 320)))
+        self.assertAlmostEqual(gemm["mxm_utilization"], macs / (4 * 320 * 320 * gemm["cycles"]), places=9)
+        self.assertGreater(gemm["mxm_utilization"], 0.95)
+        rate = 2 * macs * plan["clock_mhz"] * 1e6 / gemm["cycles"] * 1e-12
+        self.assertAlmostEqual(gemm["tera_operations_per_second"], rate, places=6)
+        self.assertIn(f"{gemm['cycles']} cycles", self.succeed("plan", "--gemm", "2304x4096x1676", "-t", "tsp320"))
+
+    def test_says_what_is_wrong_with_a_product(self):
+        for text in ("2304", "1x2", "1x2x", "1x2x3x", "1x2x3x4", "axbxc", "x", "1 x2x3", "99999999999x1x1"):
+            with self.subTest(text):
+                done = run("plan", "--gemm", text, "-t", "tsp320")
+                self.assertEqual(done.returncode, 1)
+                self.assertIn("expected MxKxN", done.stderr)
+        done = run("plan", "--gemm", "0x1x1", "-t", "tsp320")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("m of the product: expected 1 to 1048576, got 0", done.stderr)
+        for arguments in (["plan"], ["plan", MODEL / "config.json", "--gemm", "1x1x1"]):
+            self.assertNotEqual(run(*arguments).returncode, 0)
+
     def test_says_which_configurations_there_are(self):
         done = run("plan", "gpt-9")
         self.assertEqual(done.returncode, 1)
