@@ -7,6 +7,7 @@
 #pragma GCC diagnostic ignored "-Wuninitialized"
 #include <immintrin.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <span>
@@ -19,13 +20,15 @@ using namespace product_avx512;
 
 constexpr uint32_t kMostColumns = 12;  // whose sums and accumulators registers hold
 constexpr size_t kAhead = 4096;        // bytes that are fetched ahead of what is used
-constexpr uint32_t kStripsTogether = 4;  // short strips of one column
+constexpr uint32_t kStripsTogether = 4;  // of one column
+constexpr size_t kLongestTogether = 32768;  // bytes of such a strip
 
 struct View {
   const ProductInput* input;
   const uint16_t* counts;
   int lanes;
   size_t ahead;  // bytes from where weights are used to where they are fetched
+  const Strip* next = nullptr;  // as many strips, whose scales are fetched meanwhile
 };
 
 // Four inputs for all lanes.
@@ -95,6 +98,8 @@ template <int kBits, bool kUniform, uint32_t kColumns, uint32_t kStrips>
       }
     }
     for (uint32_t s = 0; s < kStrips; ++s) {
+      _mm_prefetch(reinterpret_cast<const char*>(view.next[s].halves) + size_t{w} * kStrip * 2,
+                   _MM_HINT_T0);
       const __m512 weight_scales = halves_at(strips[s].halves + size_t{w} * kStrip * 2);
       for (uint32_t c = 0; c < kColumns; ++c) {
         const __m512 scales =
@@ -134,19 +139,23 @@ void run_strips(const View& view, std::span<const Strip> strips) {
   const size_t strip_bytes =
       size_t{view.input->tiles} * static_cast<size_t>(view.lanes) * kStrip * kBits / 8;
   size_t next = 0;
-  if (columns == 1 && strip_bytes <= kAhead) {
-    View together = view;
-    together.ahead = kStripsTogether * strip_bytes;
+  View now = view;
+  if (columns == 1 && strip_bytes <= kLongestTogether) {
+    now.ahead = kStripsTogether * strip_bytes;
     const Run run = uniform ? run_columns<kBits, true, 1, kStripsTogether>
                             : run_columns<kBits, false, 1, kStripsTogether>;
     for (; next + kStripsTogether <= strips.size(); next += kStripsTogether) {
-      run(together, strips.data() + next, 0);
+      const bool last = next + 2 * kStripsTogether > strips.size();
+      now.next = strips.data() + next + (last ? 0 : kStripsTogether);
+      run(now, strips.data() + next, 0);
     }
   }
+  now.ahead = kAhead;
   for (; next < strips.size(); ++next) {
+    now.next = strips.data() + std::min(next + 1, strips.size() - 1);
     for (uint32_t block = 0, first = 0; block < blocks; ++block) {
       const uint32_t end = columns * (block + 1) / blocks;
-      list[end - first - 1](view, strips.data() + next, first);
+      list[end - first - 1](now, strips.data() + next, first);
       first = end;
     }
   }
