@@ -74,7 +74,7 @@ struct GemmLayout {
 // Cycles in which the busiest matrix unit computes.
 int64_t mac_cycles(const GemmLayout& layout);
 
-// Errors: InvalidArgument (the shape), Unsupported (the target is built otherwise), OutOfRange (does not fit).
+// K is at most 256 tiles. Errors: InvalidArgument (the shape), Unsupported (the target is built otherwise), OutOfRange (does not fit).
 Result<GemmLayout> lay_out_gemm(const GemmShape& shape, const Target& target);
 
 }  // namespace pianola

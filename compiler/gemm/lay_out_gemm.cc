@@ -11,6 +11,7 @@ namespace {
 
 constexpr int kExtentMax = 1 << 20;
 constexpr int kDepthMax = 131071;  // beyond, int32 sums could overflow
+constexpr int kTilesMax = 256, kWindowsMax = 1024;  // what one instruction counts
 
 int ceil_divide(int a, int b) { return (a + b - 1) / b; }
 
@@ -21,7 +22,7 @@ Error does_not_fit(const Target& target, const std::string& what, int64_t needs,
                "memory of target " + target.name};
 }
 
-Status check_shape(const GemmShape& shape) {
+Status check_shape(const GemmShape& shape, const Target& target) {
   const auto check = [](const char* name, int extent, int most) -> Status {
     if (extent >= 1 && extent <= most) return Ok{};
     return Error{ErrorCode::InvalidArgument,
@@ -29,7 +30,7 @@ Status check_shape(const GemmShape& shape) {
                  std::string(name) + " of the product"};
   };
   TRY_STATUS(check("m", shape.m, kExtentMax));
-  TRY_STATUS(check("k", shape.k, kDepthMax));
+  TRY_STATUS(check("k", shape.k, std::min(kDepthMax, kTilesMax * target.lanes)));
   return check("n", shape.n, kExtentMax);
 }
 
@@ -113,13 +114,16 @@ class PartWriter {
     const int share = layout_.load_streams / units_, pieces = ceil_divide(columns_max_, accumulators_);
     for (int turn = 0; turn < share; ++turn) {
       for (int piece = 0; piece < pieces; ++piece) {
-        begin_step();
-        for_each_unit([&](GemmPart part) {
-          part.slice = part.unit * share + turn;
-          part.windows = layout_.a_blocks;
-          cut(layout_.columns(part.side, part.slice), piece, pieces, part);
-        });
-        end_step();
+        for (int block = 0; block < layout_.a_blocks; block += kWindowsMax) {
+          begin_step();
+          for_each_unit([&](GemmPart part) {
+            part.slice = part.unit * share + turn;
+            part.block = block;
+            part.windows = std::min(kWindowsMax, layout_.a_blocks - block);
+            cut(layout_.columns(part.side, part.slice), piece, pieces, part);
+          });
+          end_step();
+        }
       }
     }
   }
@@ -127,21 +131,23 @@ class PartWriter {
   // The rows left over past the columns, tile by tile: each unit has its own, the last few share what there is.
   void write_rest() {
     if (layout_.rest == 0) return;
-    const int blocks = ceil_divide(columns_max_, layout_.load_steps);
+    const int blocks = ceil_divide(columns_max_, layout_.load_steps), rounds = blocks / units_;
     const int pieces = ceil_divide(layout_.rest, accumulators_);
-    for (int piece = 0; piece < pieces && blocks >= units_; ++piece) {
-      begin_step();
-      for_each_unit([&](GemmPart part) {
-        part.a_stationary = false;
-        part.block = part.unit;
-        part.stride = units_;
-        part.windows = blocks / units_;
-        cut(layout_.rest, piece, pieces, part);
-      });
-      end_step();
+    for (int piece = 0; piece < pieces; ++piece) {
+      for (int round = 0; round < rounds; round += kWindowsMax) {
+        begin_step();
+        for_each_unit([&](GemmPart part) {
+          part.a_stationary = false;
+          part.block = round * units_ + part.unit;
+          part.stride = units_;
+          part.windows = std::min(kWindowsMax, rounds - round);
+          cut(layout_.rest, piece, pieces, part);
+        });
+        end_step();
+      }
     }
     const int shares = ceil_divide(pieces, units_) * units_;
-    for (int block = blocks / units_ * units_; block < blocks; ++block) {
+    for (int block = rounds * units_; block < blocks; ++block) {
       for (int first = 0; first < shares; first += units_) {
         begin_step();
         for_each_unit([&](GemmPart part) {
@@ -224,7 +230,7 @@ int64_t mac_cycles(const GemmLayout& layout) {
 }
 
 Result<GemmLayout> lay_out_gemm(const GemmShape& shape, const Target& target) {
-  TRY_STATUS(check_shape(shape));
+  TRY_STATUS(check_shape(shape, target));
   const std::vector<Side> sides = sides_of(target);
   TRY_STATUS(check_target(target, sides));
   GemmLayout base;

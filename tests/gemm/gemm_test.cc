@@ -92,6 +92,11 @@ TEST(Gemm, EmulatorAgreesWithPlainLoops) {
       expect_product(shape, target, emulator);
     }
   }
+  // More blocks than an instruction counts, and as many tiles.
+  for (const GemmShape& shape : {GemmShape{16500, 16, 8}, {20, 4096, 40}, {3, 16, 60000}}) {
+    Emulator emulator;
+    expect_product(shape, "duo16", emulator);
+  }
   for (const GemmShape& shape : {GemmShape{704, 650, 530}, {330, 640, 1}, {1, 321, 1000}}) {
     Emulator emulator;
     expect_product(shape, "tsp320", emulator);
@@ -132,8 +137,8 @@ TEST(Gemm, SchedulesOfThePublishedProductsAreSound) {
 TEST(Gemm, SaysWhatDoesNotFit) {
   const Target tsp320 = load_target("tsp320").value();
   expect_error(plan_gemm({0, 1, 1}, tsp320), ErrorCode::InvalidArgument, "m of the product: expected 1 to 1048576, got 0");
-  expect_error(plan_gemm({1, 131072, 1}, tsp320), ErrorCode::InvalidArgument,
-               "k of the product: expected 1 to 131071, got 131072");
+  expect_error(plan_gemm({1, 81921, 1}, tsp320), ErrorCode::InvalidArgument,
+               "k of the product: expected 1 to 81920, got 81921");
   expect_error(plan_gemm({1, 1, -1}, tsp320), ErrorCode::InvalidArgument, "n of the product");
   expect_error(plan_gemm({20000, 4096, 320}, tsp320), ErrorCode::OutOfRange, "A of the product needs");
   expect_error(plan_gemm({320, 4096, 20000}, tsp320), ErrorCode::OutOfRange, "B of the product needs");

@@ -17,11 +17,12 @@ constexpr int64_t kPublishedCycles = 40;
 // Cycles from the first READ of a launch to the last swap.
 int64_t install_cycles(const Roll& roll, const Entry& entry) {
   const IssueSchedule issues = schedule_issues(roll.target, roll.entry_words(entry)).value();
-  int64_t first_read = INT64_MAX, last_swap = -1;
+  int64_t first_read = INT64_MAX, last_swap = -1, last = 0;
   int swaps = 0;
   for (size_t queue = 0; queue < issues.queues.size(); ++queue) {
     for (IssueCursor at(issues.queues[queue]); !at.done(); at.advance()) {
       const auto cycle = static_cast<int64_t>(at.cycle());
+      last = std::max(last, cycle);
       if (roll.target.queues[queue].kind == QueueKind::MemRead) first_read = std::min(first_read, cycle);
       const auto* mac = std::get_if<MxmMacInstruction>(&at.instruction());
       if (!mac || mac->swap == MxmMacSwap::Never) continue;
@@ -30,6 +31,8 @@ int64_t install_cycles(const Roll& roll, const Entry& entry) {
     }
   }
   EXPECT_EQ(swaps, kUnits);
+  // The last superlane has done the last instruction, too.
+  EXPECT_GE(static_cast<int64_t>(issues.end_cycle), last + latency_skew(roll.target.lanes));
   return last_swap - first_read;
 }
 
