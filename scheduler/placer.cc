@@ -226,7 +226,8 @@ int64_t Placer::keep_rhythm(const MatmulOperation& product, Stencil& stencil, in
       const Stencil chosen = stencil;
       reservations_.undo(journal_);
       journal_.clear();
-      if (reservations_.reserve(stencil, regular, journal_)) {
+      if (reservations_.reserve(stencil, regular, journal_) &&
+          (!is_brief(stencil) || choose_brief(stencil.chains.front(), regular))) {
         base = regular;
       } else {
         reservations_.undo(journal_);
