@@ -120,11 +120,8 @@ std::optional<Result<Built>> build_prefill(const QuantizedGraph& graph, const Ta
     if (tokens > shape.tokens) continue;
     if (tokens <= verify) break;
     shape.tokens = tokens;
-    for (const bool values_first : {false, true}) {
-      shape.values_first = values_first;
-      Result<Built> built = build_entry(graph, target, shape, tape);
-      if (built.ok() || built.error().code != ErrorCode::OutOfRange) return built;
-    }
+    Result<Built> built = build_entry(graph, target, shape, tape);
+    if (built.ok() || built.error().code != ErrorCode::OutOfRange) return built;
   }
   return std::nullopt;
 }

@@ -391,70 +391,92 @@ void Lowering::lower_attention_out(const Heads& h, const Softmax& softmax, int h
   emit(normalize);
 }
 
-void Lowering::lower(const QNode& node, const QAttention& op) {
-  const Heads h = heads_of(node);
-  stage_cache_of(node);
-  std::vector<Cache> caches = caches_;
-  if (cache_stays_) {
-    const auto first = caches_.begin() + op.layer * op.kv_heads;
-    caches.assign(first, first + op.kv_heads);
-  }
-  const ArrayId keys = add_value(node.name + ".keys", state({2, 1}), op.kv_heads * h.vectors);
-  const ArrayId queries = add_value(node.name + ".queries", state({2, 1}), op.heads * h.vectors);
-  const ArrayId values = values_[node.inputs[2]];
-  const Query query = declare_query(h);
-  // Weights in MEM wait for nothing: then the first KV group should be done early.
-  const int together = weights_stay_ ? 1 : op.kv_heads;
-  const bool values_later = !values_waiting_.empty();
-  for (int first = 0; first < op.kv_heads; first += together) {
-    const int chain = weights_stay_ ? first % target_.vxm_chains : 0;
-    rotate(h, values_[node.inputs[1]], keys, first, together, chain, node.name + ".keys");
-    rotate(h, values_[node.inputs[0]], queries, first * h.group, together * h.group, chain,
-           node.name + ".queries");
-    for (int head = first; head < first + together; ++head) {
-      append_key(h, caches[head], head, keys, chain);
-      if (!values_later) append_value(h, caches[head], head, values, chain);
-    }
-    for (int head = first; head < first + together; ++head) {
-      quantize_queries(h, queries, query, head, chain);
-    }
-  }
-  const ArrayId out = add_value(node.name, state({0, 1}), op.heads * h.vectors);
-  values_[node.output] = out;
-  // One token: all heads go through each step together, so that no unit waits for one head's chain. Many
-  // tokens fill the units by themselves, and two heads' scores are as much as memory should hold.
-  struct Work {
-    int head;
-    Softmax softmax;
-  };
-  std::vector<Work> works;
-  for (int head = 0; head < op.kv_heads; ++head) {
+std::vector<Lowering::AttentionWork> Lowering::attention_works(const Heads& h) const {
+  std::vector<AttentionWork> works;
+  for (int head = 0; head < h.op->kv_heads; ++head) {
     for (const TokenChunk& chunk : attention_chunks()) works.push_back({head, {.chunk = chunk}});
   }
-  const int count = static_cast<int>(works.size()), ahead = tokens_ == 1 && !values_later ? count : 1;
+  return works;
+}
+
+// Of KV heads first .. first + count - 1.
+void Lowering::rotate_keys(const Attention& a, int first, int count, int chain) {
+  rotate(a.heads, a.unrotated_keys, a.keys, first, count, chain, a.heads.name + ".keys");
+}
+
+void Lowering::rotate_queries(const Attention& a, int first, int count, int chain) {
+  const int group = a.heads.group;
+  rotate(a.heads, a.unrotated_queries, a.queries, first * group, count * group, chain,
+         a.heads.name + ".queries");
+}
+
+// One token: all heads go through each step together, so that no unit waits for one head's chain. Many tokens fill
+// the units by themselves, and two heads' scores are as much as memory should hold.
+void Lowering::lower_attention_at_once(const Attention& a) {
+  const Heads& h = a.heads;
+  // Weights in MEM wait for nothing: then the first KV group should be done early.
+  const int together = weights_stay_ ? 1 : h.op->kv_heads;
+  for (int first = 0; first < h.op->kv_heads; first += together) {
+    const int chain = weights_stay_ ? first % target_.vxm_chains : 0;
+    rotate_keys(a, first, together, chain);
+    rotate_queries(a, first, together, chain);
+    for (int head = first; head < first + together; ++head) {
+      append_key(h, a.caches[head], head, a.keys, chain);
+      append_value(h, a.caches[head], head, a.values, chain);
+    }
+    for (int head = first; head < first + together; ++head) {
+      quantize_queries(h, a.queries, a.query, head, chain);
+    }
+  }
+  std::vector<AttentionWork> works = attention_works(h);
+  const int count = static_cast<int>(works.size()), ahead = tokens_ == 1 ? count : 1;
   const auto for_works = [&](int first, auto&& step) {
     for (int i = std::max(0, first); i < std::min(first + ahead, count); ++i) step(works[i]);
   };
   for (int first = 0; first < count + 2 * ahead; first += ahead) {
-    for_works(first, [&](Work& work) {
-      work.softmax = lower_scores(h, caches[work.head], query, work.head, work.softmax.chunk);
-      // Probabilities are multiplied by the scales of their values.
-      if (!values_later || work.softmax.chunk.first > 0) return;
-      emit_values((work.head + 1) * h.vectors);
-      append_value(h, caches[work.head], work.head, values, 0);
+    for_works(first, [&](AttentionWork& work) {
+      work.softmax = lower_scores(h, a.caches[work.head], a.query, work.head, work.softmax.chunk);
     });
-    for_works(first - ahead, [&](Work& work) {
-      lower_weights(h, caches[work.head], work.softmax, work.head);
+    for_works(first - ahead, [&](AttentionWork& work) {
+      lower_weights(h, a.caches[work.head], work.softmax, work.head);
     });
-    for_works(first - ahead, [&](Work& work) { lower_weight_codes(h, work.softmax, work.head); });
-    for_works(first - 2 * ahead, [&](Work& work) {
-      lower_weighted_sum(h, caches[work.head], work.softmax, work.head);
+    for_works(first - ahead,
+              [&](AttentionWork& work) { lower_weight_codes(h, work.softmax, work.head); });
+    for_works(first - 2 * ahead, [&](AttentionWork& work) {
+      lower_weighted_sum(h, a.caches[work.head], work.softmax, work.head);
     });
-    for_works(first - 2 * ahead, [&](Work& work) {
-      lower_attention_out(h, work.softmax, work.head, out);
+    for_works(first - 2 * ahead, [&](AttentionWork& work) {
+      lower_attention_out(h, work.softmax, work.head, a.out);
     });
   }
-  values_waiting_.clear();
+}
+
+void Lowering::lower(const QNode& node, const QAttention& op) {
+  Attention a;
+  a.node = &node;
+  a.heads = heads_of(node);
+  stage_cache_of(node);
+  a.caches = caches_;
+  if (cache_stays_) {
+    const auto first = caches_.begin() + op.layer * op.kv_heads;
+    a.caches.assign(first, first + op.kv_heads);
+  }
+  a.unrotated_queries = values_[node.inputs[0]];
+  a.unrotated_keys = values_[node.inputs[1]];
+  a.values = values_[node.inputs[2]];
+  a.keys = add_value(node.name + ".keys", state({2, 1}), op.kv_heads * a.heads.vectors);
+  a.queries = add_value(node.name + ".queries", state({2, 1}), op.heads * a.heads.vectors);
+  a.query = declare_query(a.heads);
+  // Results take the places of queries, where others of those are still needed.
+  a.out = graph_.attention_takes_turns
+              ? a.unrotated_queries
+              : add_value(node.name, state({0, 1}), op.heads * a.heads.vectors);
+  values_[node.output] = a.out;
+  if (graph_.attention_takes_turns) {
+    lower_attention_in_turns(a);
+  } else {
+    lower_attention_at_once(a);
+  }
 }
 
 }  // namespace pianola

@@ -190,16 +190,17 @@ void Lowering::lower_codes(const Quantization& q, const GroupPiece& piece) {
   emit(round);
 }
 
-// Activation groups in pieces of equal groups. Where order alone hides latency, each is a piece.
-std::vector<Lowering::GroupPiece> Lowering::group_pieces(int vectors) const {
+// The activation groups of vectors first .. end - 1 in pieces of equal groups. Where order alone hides latency, each is
+// a piece.
+std::vector<Lowering::GroupPiece> Lowering::group_pieces(int first, int end) const {
   const int per_group = target_.activation_group / lanes_;
   std::vector<GroupPiece> pieces;
-  for (int first = 0; first < vectors;) {
+  while (first < end) {
     GroupPiece piece;
     piece.vector = first;
     piece.group = first / per_group;
-    piece.groups = weights_stay_ ? 1 : std::max(1, (vectors - first) / per_group);
-    piece.size = std::min(per_group, vectors - first);
+    piece.groups = weights_stay_ ? 1 : std::max(1, (end - first) / per_group);
+    piece.size = std::min(per_group, end - first);
     piece.chain = element_chain();
     pieces.push_back(piece);
     first += piece.groups * piece.size;
@@ -237,23 +238,60 @@ ArrayId Lowering::lower_rstd(const QNode& node, const QQuantize& op, ArrayId x, 
   return rstd;
 }
 
-void Lowering::lower(const QNode& node, const QQuantize& op) {
-  const ArrayId x = values_[node.inputs[0]];
+// Each piece before the next one is made.
+void Lowering::lower_waiting_pieces(const QNode& node, const Quantization& q) {
+  const std::vector<GroupPiece> pieces =
+      group_pieces(0, graph_.value_widths[node.output] / lanes_);
+  std::vector<VectorOperation>& waiting = waiting_pieces_[node.inputs[0]];
+  const size_t share = waiting.size() / pieces.size();
+  size_t next = 0;
+  if (share == 0) {
+    for (const GroupPiece& piece : pieces) lower_maxima(q, piece);
+  }
+  for (const GroupPiece& piece : pieces) {
+    for (size_t i = 0; i < share; ++i) emit(std::move(waiting[next++]));
+    if (share > 0) lower_maxima(q, piece);
+    lower_inverse(q, piece.group, piece.groups, piece.chain);
+    lower_codes(q, piece);
+  }
+}
+
+// The scales of `groups` groups from `group` on, with the reciprocal root if there is one: a vector per smallest
+// weight window, so that a product walks windows alone.
+void Lowering::lower_scales(const Quantization& q, ArrayId rstd, int group, int groups) {
+  const int windows = target_.activation_group / graph_.numerics.weight_window;
+  VxmOperation scale;
+  scale.name = q.name + ".scales";
+  scale.nest.count = {tokens_, groups, 1};
+  scale.x = from(q.maxima, group * tokens_, {1, tokens_, 0});
+  scale.pass = output(VxmOutFormat::F32);
+  scale.pass.mul1 = VxmOperand::K1;
+  scale.pass.k1 = static_cast<uint32_t>(constant(1.0f / 127.0f));
+  if (rstd >= 0) {
+    scale.y = from(rstd, 0, {1, 0, 0});
+    scale.pass.mul2 = VxmOperand::Y;
+  }
+  for (int w = 0; w < windows; ++w) {
+    scale.writes = {to(q.scales, (group * windows + w) * tokens_, {1, windows * tokens_, 0})};
+    emit(scale);
+  }
+}
+
+// The arrays of a quantization.
+Lowering::Quantization Lowering::declare_codes(const QNode& node, const QQuantize& op) {
   const int vectors = graph_.value_widths[node.output] / lanes_;
   const int per_group = target_.activation_group / lanes_;
   const int groups = (vectors + per_group - 1) / per_group;
 
-  ArrayId gain = -1;
-  if (op.gain >= 0 && weights_stay_) {
-    gain = resident_gains_[op.gain];
-  } else if (op.gain >= 0) {
-    gain = add_array(node.name + ".gain", state({1, 0}), 4, vectors);
-    receive(gain);
-  }
   Quantization q;
   q.name = node.name;
-  q.x = x;
-  q.gain = gain;
+  q.x = values_[node.inputs[0]];
+  if (op.gain >= 0 && weights_stay_) {
+    q.gain = resident_gains_[op.gain];
+  } else if (op.gain >= 0) {
+    q.gain = add_array(node.name + ".gain", state({1, 0}), 4, vectors);
+    receive(q.gain);
+  }
   q.maxima = add_value(node.name + ".max", state_or_other({2, 0}, {3, 0}), groups);
   q.inverse = add_value(node.name + ".inverse", state_or_other({2, 1}, {3, 1}), groups);
   Codes codes;
@@ -281,48 +319,33 @@ void Lowering::lower(const QNode& node, const QQuantize& op) {
     codes.by_mxm.push_back(q.codes[known]);
   }
   next_slice_ = (next_slice_ + 1) % 4;
-  const std::vector<GroupPiece> pieces = group_pieces(vectors);
-  ArrayId rstd = -1;
-  if (weights_stay_) {
-    std::vector<VectorOperation>& waiting = waiting_pieces_[node.inputs[0]];
-    const size_t share = waiting.size() / pieces.size();
-    size_t next = 0;
-    if (share == 0) {
-      for (const GroupPiece& piece : pieces) lower_maxima(q, piece);
-    }
-    for (const GroupPiece& piece : pieces) {
-      for (size_t i = 0; i < share; ++i) emit(std::move(waiting[next++]));
-      if (share > 0) lower_maxima(q, piece);
-      lower_inverse(q, piece.group, piece.groups, piece.chain);
-      lower_codes(q, piece);
-    }
-    if (op.normalize) rstd = lower_rstd(node, op, x, vectors);
-  } else {
-    for (const GroupPiece& piece : pieces) lower_maxima(q, piece);
-    if (op.normalize) rstd = lower_rstd(node, op, x, vectors);
-    lower_inverse(q, 0, groups, 0);
-    for (const GroupPiece& piece : pieces) lower_codes(q, piece);
-  }
-
-  // One scale vector per smallest weight window, so that a product walks windows alone.
   const int windows = target_.activation_group / graph_.numerics.weight_window;
-  codes.scales = add_value(node.name + ".scales", state({1, 0}), groups * windows);
-  VxmOperation scale;
-  scale.name = node.name + ".scales";
-  scale.nest.count = {tokens_, groups, 1};
-  scale.x = from(q.maxima, 0, {1, tokens_, 0});
-  scale.pass = output(VxmOutFormat::F32);
-  scale.pass.mul1 = VxmOperand::K1;
-  scale.pass.k1 = static_cast<uint32_t>(constant(1.0f / 127.0f));
-  if (rstd >= 0) {
-    scale.y = from(rstd, 0, {1, 0, 0});
-    scale.pass.mul2 = VxmOperand::Y;
-  }
-  for (int w = 0; w < windows; ++w) {
-    scale.writes = {to(codes.scales, w * tokens_, {1, windows * tokens_, 0})};
-    emit(scale);
-  }
-  codes_[node.output] = codes;
+  codes.scales = q.scales = add_value(node.name + ".scales", state({1, 0}), groups * windows);
+  codes_[node.output] = std::move(codes);
+  return q;
+}
+
+// Codes and scales of vectors first .. end - 1, whole activation groups; of all, if they are normalized.
+void Lowering::quantize_vectors(const QNode& node, const Quantization& q, int first, int end) {
+  const auto& op = std::get<QQuantize>(node.op);
+  const int per_group = target_.activation_group / lanes_;
+  const int group = first / per_group, groups = (end + per_group - 1) / per_group - group;
+  const std::vector<GroupPiece> pieces = group_pieces(first, end);
+  for (const GroupPiece& piece : pieces) lower_maxima(q, piece);
+  const ArrayId rstd = op.normalize ? lower_rstd(node, op, q.x, end) : -1;
+  lower_inverse(q, group, groups, 0);
+  for (const GroupPiece& piece : pieces) lower_codes(q, piece);
+  lower_scales(q, rstd, group, groups);
+}
+
+void Lowering::lower(const QNode& node, const QQuantize& op) {
+  if (codes_.contains(node.output)) return;  // attention made them
+  const Quantization q = declare_codes(node, op);
+  const int vectors = graph_.value_widths[node.output] / lanes_;
+  if (!weights_stay_) return quantize_vectors(node, q, 0, vectors);
+  lower_waiting_pieces(node, q);
+  const ArrayId rstd = op.normalize ? lower_rstd(node, op, q.x, vectors) : -1;
+  lower_scales(q, rstd, 0, static_cast<int>(q.groups.size()));
 }
 
 // Next to the matrix units each has codes of its own, so that their reads do not collide.
@@ -361,18 +384,6 @@ ArrayRef Lowering::codes_at(const std::vector<ArrayId>& turns, const std::vector
   const CodesPlace& at = groups[static_cast<size_t>(vector / per_group)];
   return to(turns[static_cast<size_t>(at.turn)],
             (at.index * per_group + vector % per_group) * tokens_, step);
-}
-
-void Lowering::lower(const QNode& node, const QLinear& op) {
-  std::vector<VectorOperation>& operations = out_.program.operations;
-  const auto first = static_cast<std::ptrdiff_t>(operations.size());
-  lower_product(node, codes_.at(node.inputs[0]), declare_output(node, op));
-  if (!makes_values_later(node)) return;
-  values_waiting_.assign(std::make_move_iterator(operations.begin() + first),
-                         std::make_move_iterator(operations.end()));
-  operations.erase(operations.begin() + first, operations.end());
-  values_next_ = 0;
-  values_emitted_ = 0;
 }
 
 Lowering::Product Lowering::declare_output(const QNode& node, const QLinear& op) {

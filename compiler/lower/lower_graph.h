@@ -19,9 +19,6 @@ struct EntryShape {
   EntryOutput output = EntryOutput::Logits;
   // Tokens whose attention is computed together, at most; 0: attention_tokens. Fewer take less memory.
   int attention_tokens = 0;
-  // The product that makes an attention's values before its scores, not beside them: slower, but less is in
-  // memory at a time.
-  bool values_first = false;
 };
 
 // Tokens that an entry can choose from.

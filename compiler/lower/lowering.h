@@ -17,6 +17,7 @@
 #pragma once
 
 #include <climits>
+#include <deque>
 #include <map>
 #include <string>
 #include <vector>
@@ -24,6 +25,8 @@
 #include "compiler/lower/lower_graph.h"
 #include "compiler/lower/memory_roles.h"
 #include "compiler/lower/resident_layout.h"
+#include "compiler/lower/turn_clock.h"
+#include "compiler/passes/tape_order.h"
 
 namespace pianola {
 
@@ -51,7 +54,9 @@ class Lowering {
   int constant(float value);
   void declare_registers();
   void emit(VectorOperation operation) {
+    const bool done = closes_product(operation);
     out_.program.operations.push_back(std::move(operation));
+    if (done) release_passes();
   }
   void begin_section(std::string group);
   void begin_section_of(const QNode& node);
@@ -88,7 +93,7 @@ class Lowering {
   // The arrays of one quantization; gain may be -1.
   struct Quantization {
     std::string name;
-    ArrayId x = -1, gain = -1, maxima = -1, inverse = -1;
+    ArrayId x = -1, gain = -1, maxima = -1, inverse = -1, scales = -1;
     std::vector<std::vector<ArrayId>> codes;  // [copy][turn]: all copies get the same
     std::vector<CodesPlace> groups;
   };
@@ -97,7 +102,7 @@ class Lowering {
     int vector = 0, group = 0;  // the first ones
     int groups = 0, size = 0, chain = 0;
   };
-  std::vector<GroupPiece> group_pieces(int vectors) const;
+  std::vector<GroupPiece> group_pieces(int first, int end) const;
   // Of elementwise work on products: not the one that sums up products.
   int element_chain() const { return weights_stay_ ? target_.vxm_chains - 1 : 0; }
   // Reductions over the vectors of one token use an accumulator every few cycles, and leave no room for a dense
@@ -106,6 +111,10 @@ class Lowering {
   void lower_maxima(const Quantization& q, const GroupPiece& piece);
   void lower_inverse(const Quantization& q, int group, int groups, int chain);
   void lower_codes(const Quantization& q, const GroupPiece& piece);
+  void lower_waiting_pieces(const QNode& node, const Quantization& q);
+  void lower_scales(const Quantization& q, ArrayId rstd, int group, int groups);
+  Quantization declare_codes(const QNode& node, const QQuantize& op);
+  void quantize_vectors(const QNode& node, const Quantization& q, int first, int end);
   ArrayId lower_rstd(const QNode& node, const QQuantize& op, ArrayId x, int vectors);
 
   // lower_linear.cc
@@ -116,9 +125,9 @@ class Lowering {
     bool chosen_from = false;  // the logits of an entry that sends tokens
   };
   Product declare_output(const QNode& node, const QLinear& op);
-  void lower_product(const QNode& node, const Codes& codes, const Product& product);
-  void lower_block(const QNode& node, const Codes& codes, const Product& product, int block,
-                   const ArrayRef& output, ArrayId scales, int scales_index);
+  void lower_part(const TapePart& part, const Product& product);
+  void lower_block(const TapePart& part, const Product& product, int block, const ArrayRef& output,
+                   const ArrayRef& scales);
   int tiles_per_window(const QuantizedMatrix& matrix) const {
     return matrix.window / target_.lanes;
   }
@@ -219,6 +228,24 @@ class Lowering {
     ArrayId scores = -1, maximum = -1, weights = -1, codes = -1, scales = -1, reciprocal = -1,
             sums = -1;
   };
+  // One attention's caches by KV head, and its arrays: [head][vector][token].
+  struct Attention {
+    Heads heads;
+    std::vector<Cache> caches;
+    Query query;
+    ArrayId unrotated_keys = -1, unrotated_queries = -1;
+    ArrayId keys = -1, queries = -1, values = -1, out = -1;
+    const QNode* node = nullptr;
+  };
+  // The attention of a KV group's heads for some tokens.
+  struct AttentionWork {
+    int head;
+    Softmax softmax;
+  };
+  std::vector<AttentionWork> attention_works(const Heads& h) const;
+  void rotate_keys(const Attention& a, int first, int count, int chain);
+  void rotate_queries(const Attention& a, int first, int count, int chain);
+  void lower_attention_at_once(const Attention& a);
   Softmax lower_scores(const Heads& h, const Cache& cache, const Query& query, int head,
                        const TokenChunk& chunk);
   void lower_weights(const Heads& h, const Cache& cache, Softmax& softmax, int head);
@@ -226,9 +253,43 @@ class Lowering {
   void lower_weighted_sum(const Heads& h, const Cache& cache, Softmax& softmax, int head);
   void lower_attention_out(const Heads& h, const Softmax& softmax, int head, ArrayId out);
 
-  // lower_values.cc
-  bool makes_values_later(const QNode& node) const;
-  void emit_values(int blocks);
+  // lower_turns.cc
+  // An attention in work.
+  struct AttentionTurns {
+    const Attention& attention;
+    const QNode* reader;
+    Quantization codes;             // of its result
+    int64_t cache_vectors;          // of a head's keys or values
+    int quantized = 0;              // vectors of the result
+    AttentionWork* before = nullptr;  // has probabilities, and no sums yet
+    int64_t sums_from = 0, softmax_cycles = 0;
+  };
+  // Part of an attention that waits for its turn beside the product that reads it, and the passes behind it.
+  struct LateStep {
+    std::vector<VectorOperation> operations, passes;
+    int64_t from = 0;     // cycle of clock_, from the end of the step before it on
+    int64_t vectors = 0;  // of tiles in MEM
+  };
+  std::vector<VectorOperation> take_back(size_t first);
+  bool waits_for_turns(const QNode& node) const;
+  void lower_attention_in_turns(const Attention& a);
+  bool is_time_for(int64_t cycle) const;
+  // Whether these are the last tiles of some sums.
+  static bool closes_product(const VectorOperation& operation) {
+    const auto* product = std::get_if<MatmulOperation>(&operation);
+    return product && !product->consumers.empty() && product->consumers.back().closes_group;
+  }
+  void hold_passes(size_t first);
+  void release_passes();
+  int64_t next_block_vectors() const;
+  void emit_block(const Attention& a);
+  void emit_blocks_until(const Attention& a, int64_t cycle);
+  void emit_blocks(AttentionTurns& turns, int blocks);
+  void begin_work(AttentionTurns& turns, AttentionWork& work);
+  void finish_work(AttentionTurns& turns);
+  void emit_late_step();
+  void emit_late_steps();
+  LateStep take_back_step(size_t first, int64_t from);
 
   int side_of_head(int head) const { return head % static_cast<int>(sides_.size()); }
   int mxm_of_head(int head) const {
@@ -274,6 +335,7 @@ class Lowering {
   std::vector<ArrayId> values_;        // by QValue: fp32 [vector][token]
   std::vector<int> value_banks_;       // bank in home 0 of residual values
   std::map<QValue, Codes> codes_;
+  std::map<QValue, Product> linears_;  // products with weights of the tape
   // What makes a value in pieces of an activation group, as many operations for each; its quantization emits them.
   std::map<QValue, std::vector<VectorOperation>> waiting_pieces_;
   std::map<uint32_t, int> constants_;  // fp32 bits -> register
@@ -293,11 +355,16 @@ class Lowering {
   void receive(ArrayId id);
   std::vector<Cache> caches_;  // resident: [layer * kv_heads + head]; else of staged_for_, by head
   const QNode* staged_for_ = nullptr;
-  // The product that makes the values of the attention that comes next, if it is not yet emitted, and how many
-  // of its blocks are.
-  std::vector<VectorOperation> values_waiting_;
-  size_t values_next_ = 0;
-  int values_emitted_ = 0;
+  // Products that wait for their turns beside attention: values, then queries; how many operations and blocks of
+  // them are emitted, and of how many KV heads the values are in the cache.
+  std::vector<VectorOperation> waiting_;
+  size_t waiting_next_ = 0;
+  int blocks_emitted_ = 0, values_appended_ = 0;
+  TurnClock clock_;
+  // Passes that are emitted behind the next product.
+  std::vector<VectorOperation> held_passes_;
+  // What is left of an attention while the product that reads it begins.
+  std::deque<LateStep> late_steps_;
   void declare_resident_caches();
   void clear_resident_caches();
 };
@@ -314,7 +381,7 @@ struct CacheLayout {
 };
 CacheLayout cache_layout(const QAttention& op, int positions, int lanes);
 
-// pack_tape.cc: the order of the data tape, block by block, as lower_product walks it.
-int blocks_per_chunk(const QuantizedMatrix& matrix);
+// Of a part of a product the tape brings scales and tiles of so many blocks at a time.
+int blocks_per_chunk(const TapePart& part);
 
 }  // namespace pianola

@@ -9,9 +9,9 @@
 
 namespace pianola {
 
-int blocks_per_chunk(const QuantizedMatrix& matrix) {
+int blocks_per_chunk(const TapePart& part) {
   constexpr int kScaleWordsMax = 128;
-  return std::max(1, kScaleWordsMax / matrix.windows());
+  return std::max(1, kScaleWordsMax / part.windows());
 }
 
 namespace {
@@ -39,7 +39,9 @@ class TapePacker {
     if (resident) {
       for (const std::vector<float>& gain : graph_.gains) pack_floats(gain);
       for (const QuantizedMatrix& matrix : graph_.matrices) {
-        for (int block = 0; block < matrix.rows / lanes_; ++block) pack_scales(matrix, block);
+        for (int block = 0; block < matrix.rows / lanes_; ++block) {
+          pack_scales(matrix, block, {nullptr, 0, 0, 0, matrix.windows()});
+        }
       }
       const int units = static_cast<int>(target_.mxm_positions.size());
       for (const ResidentProduct& product : resident_products(graph_, target_)) {
@@ -63,16 +65,26 @@ class TapePacker {
       if (quantize->gain >= 0) pack_floats(graph_.gains[quantize->gain]);
       return;
     }
-    const auto* linear = std::get_if<QLinear>(&node.op);
-    if (!linear) return;
-    QuantizedMatrix& matrix = graph_.matrices[linear->matrix];
-    const int blocks = matrix.rows / lanes_, chunk = blocks_per_chunk(matrix);
-    for (int first = 0; first < blocks; first += chunk) {
-      const int end = std::min(blocks, first + chunk);
-      for (int block = first; block < end; ++block) pack_scales(matrix, block);
-      for (int block = first; block < end; ++block) pack_tiles(matrix, block);
+    if (!std::holds_alternative<QLinear>(node.op)) return;
+    for (const TapePart& part : tape_parts(graph_, target_, node)) pack_part(part);
+  }
+
+  void pack_part(const TapePart& part) {
+    QuantizedMatrix& matrix = graph_.matrices[std::get<QLinear>(part.product->op).matrix];
+    const int chunk = blocks_per_chunk(part);
+    for (int first = part.first_block; first < part.end_block; first += chunk) {
+      const int end = std::min(part.end_block, first + chunk);
+      for (int block = first; block < end; ++block) pack_scales(matrix, block, part);
+      for (int block = first; block < end; ++block) pack_tiles(matrix, block, part);
     }
-    if (!measures_) matrix = QuantizedMatrix{};
+    const bool last = part.end_block * lanes_ == matrix.rows && part.end_window == matrix.windows();
+    if (!measures_ && last) release(matrix);
+  }
+
+  // Its weights are packed; its size is still asked for.
+  static void release(QuantizedMatrix& matrix) {
+    matrix.codes = {};
+    matrix.scales = {};
   }
 
   // Room for so many bytes; null where there is nothing to put in.
@@ -84,26 +96,27 @@ class TapePacker {
   }
 
   // Per window: low bytes of the block's fp16 scales, then high bytes.
-  void pack_scales(const QuantizedMatrix& matrix, int block) {
+  void pack_scales(const QuantizedMatrix& matrix, int block, const TapePart& part) {
     const int windows = matrix.windows();
-    std::byte* out = grow(static_cast<size_t>(windows) * 2 * lanes_);
+    std::byte* out = grow(static_cast<size_t>(part.windows()) * 2 * lanes_);
     if (!out) return;
-    for (int w = 0; w < windows; ++w) {
+    for (int w = part.first_window; w < part.end_window; ++w, out += 2 * lanes_) {
       for (int lane = 0; lane < lanes_; ++lane) {
         const uint16_t scale =
             matrix.scales[static_cast<size_t>(block * lanes_ + lane) * windows + w];
-        out[(2 * w) * lanes_ + lane] = static_cast<std::byte>(scale & 0xff);
-        out[(2 * w + 1) * lanes_ + lane] = static_cast<std::byte>(scale >> 8);
+        out[lane] = static_cast<std::byte>(scale & 0xff);
+        out[lanes_ + lane] = static_cast<std::byte>(scale >> 8);
       }
     }
   }
 
-  void pack_tiles(const QuantizedMatrix& matrix, int block) {
-    const int tiles = matrix.cols / lanes_;
+  void pack_tiles(const QuantizedMatrix& matrix, int block, const TapePart& part) {
+    const int per_window = matrix.window / lanes_, first = part.first_window * per_window;
+    const int end = std::min(matrix.cols / lanes_, part.end_window * per_window);
     const int vectors = tile_vectors(matrix.bits, lanes_);
-    std::byte* out = grow(static_cast<size_t>(tiles) * vectors * lanes_);
+    std::byte* out = grow(static_cast<size_t>(end - first) * vectors * lanes_);
     if (!out) return;
-    for (int tile = 0; tile < tiles; ++tile) {
+    for (int tile = first; tile < end; ++tile) {
       for (int v = 0; v < vectors; ++v, out += lanes_) pack_vector(matrix, block, tile, v, out);
     }
   }

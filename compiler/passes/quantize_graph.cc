@@ -7,6 +7,7 @@
 
 #include "compiler/passes/quantize_matrix.h"
 #include "compiler/passes/rotary_table.h"
+#include "compiler/passes/tape_order.h"
 
 namespace pianola {
 namespace {
@@ -51,6 +52,7 @@ class Quantizer {
                     ternary_loss_);
       out_.notes.emplace_back(text);
     }
+    order_products(out_, target_);
     return std::move(out_);
   }
 

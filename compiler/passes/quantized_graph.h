@@ -85,6 +85,8 @@ struct QuantizedGraph {
   // Rotary tables for positions 0..context-1: [context][head_width / 2 or lanes]; see numerics.md.
   int rotary_width = 0;
   std::vector<float> cosine, sine;
+  // Attention shares the matrix units with the products around it: see tape_order.h.
+  bool attention_takes_turns = false;
   bool dimensions_only = false;          // no codes, scales and embedding; gains are zero
   // Largest relative error that requantizing a block-quantized tensor brought (0: none was needed).
   double requantization_loss = 0;
