@@ -96,6 +96,12 @@ class Formulas {
     return {.block_rams = up(width * words, (xilinx_ ? 64 : 32) * 512)};
   }
 
+  // A line of `edges` clock edges: with many beats memories that have a word per beat, else registers.
+  bool many_beats() const { return beats_ >= 8; }
+  FpgaCells beat_line(double width, double edges) const {
+    return many_beats() ? up(edges, beats_) * small_memory(width, beats_) : registers(width * edges);
+  }
+
   FpgaCells dispatcher() const { return {.registers = 24, .luts = 75}; }
   FpgaCells freeze_pipeline() const;
   FpgaCells instruction_fifo() const;
@@ -162,7 +168,7 @@ FpgaCells Formulas::freeze_pipeline() const {
 FpgaCells Formulas::instruction_fifo() const {
   const double words = t_.instruction_fifo_words + 2;
   FpgaCells cells = memory(kWordBits, words);
-  cells.luts = join(kWordBits, words) + 4 * adder(log2_up(words + 1)) + 20;
+  cells.luts += 4 * adder(log2_up(words + 1)) + 20;
   cells.registers = kWordBits + 2 * log2_up(words) + log2_up(words + 1) + 1;
   return cells;
 }
@@ -241,8 +247,8 @@ FpgaCells Formulas::send_port(Fifo fifo) const {
 // ---------------------------------------------------------------- units
 // A bit east is one of the drives of the position to the west, or passes; a bit west likewise.
 FpgaCells Formulas::stream_position(UnitKind west, UnitKind east) const {
-  return {.registers = 2 * t_.streams * vector_,
-          .luts = choose(drivers(west), width(west)) + choose(drivers(east), width(east))};
+  return beat_line(2 * t_.streams * vector_beat_, beats_) +
+         luts(choose(drivers(west), width(west)) + choose(drivers(east), width(east)));
 }
 
 // Streams of both directions (data, two index bytes) and launch registers (two addresses, one lane)
@@ -339,8 +345,10 @@ FpgaCells Formulas::mxm_in_beats() const {
   const double tile = lanes_ * vector_, sum = 16 + log2_up(lanes_), load = t_.mxm_load_streams;
   const double wait = latency - 1 - 3 - std::floor(2 / beats_) + 1;
   FpgaCells cells = small_memory(32 * lanes_beat_, t_.mxm_accumulators * beats_);
-  cells.registers = 2 * tile + load * vector_ + vector_ + vector_beat_ + lanes_ * sum * (2 + wait) +
-                    32 * lanes_ + 2 * latency - 1 + (2 + acc) * (latency - 1) + 7 * latency;
+  cells.registers = 2 * tile + vector_beat_ + lanes_ * sum * (2 + wait) + 2 * latency - 1 +
+                    (2 + acc) * (latency - 1) + 7 * latency;
+  // The load, the operand, and what leaves.
+  cells += beat_line((load + 1 + 4) * vector_beat_, beats_);
   if (!xilinx_) cells.registers += 16 * lanes_ * lanes_beat_;
   cells.luts += (load + 1) * vector_beat_ * select(2 * t_.streams) +
                 lanes_ * vector_beat_ * (select(load) + 3) + tile +
@@ -362,8 +370,9 @@ FpgaCells Formulas::sxm() const {
     return {.registers = 4 * vector_ + 11 + latency + slots + rows * vector_, .luts = luts_all};
   }
   FpgaCells cells = lanes_beat_ * small_memory(vector_, rows);
-  cells.registers = 5 * (2 * vector_ - vector_beat_) + 8 * vector_ + 12 * latency + 20;
-  cells.luts = luts_all;
+  cells.registers = 5 * (2 * vector_ - vector_beat_) + 12 * latency + 20;
+  cells.luts += luts_all;
+  cells += beat_line(4 * vector_beat_, beats_) + beat_line(4 * vector_beat_, beats_ * (latency - 2));
   return cells;
 }
 
@@ -425,27 +434,30 @@ FpgaCells Formulas::vxm_lane() const {
     cells += cell(cost_.special) + luts(32);
     line += latency_vxm_sfu(0);
   }
-  const auto by_pass = [&](double depth) {
-    cells += small_memory(32, beats_ * std::exp2(log2_up(depth + 1)));
+  // Words that wait, with many beats in block RAM, and then what meets them waits an edge.
+  const auto waiting = [&](double words, double late) {
+    cells += many_beats() ? memory(32, beats_ * words) + registers(late)
+                          : small_memory(32, beats_ * words);
   };
+  const auto by_pass = [&](double depth, double late) { waiting(std::exp2(log2_up(depth + 1)), late); };
   const double tree = tree_latency() + latency_vxm_root(0);
-  if (has(kStageMul3)) cells += cell(cost_.mul) + luts(32 + 32), by_pass(to_mul3());
+  if (has(kStageMul3)) cells += cell(cost_.mul) + luts(32 + 32), by_pass(to_mul3(), 33);
   line += kMul;
-  if (has(kStageTree)) cells.luts += 32, by_pass(tree);
+  if (has(kStageTree)) cells.luts += 32, by_pass(tree, 68);
   if (has(kStageCombine)) {
     cells += cell(cost_.mul) + luts(3 * 32);
-    by_pass(to_mul3() + 2 * kMul + tree);
+    by_pass(to_mul3() + 2 * kMul + tree, 0);
   }
   line += kMul + kAdd;
   if (has(kStageAccumulate)) {
     line += kAdd;
     cells += cell(cost_.add) + cell(cost_.minmax) + luts(4 * 32);
-    cells += small_memory(32, beats_ * t_.vxm_accumulators);
+    waiting(t_.vxm_accumulators, 67);
   }
   if (has(kStageRound)) cells += cell(cost_.round) + luts(32);
   line += latency_vxm_out(0);
   cells.luts += 32;
-  cells.registers = 32 * beats_ * line;
+  cells += beat_line(32, beats_ * line);
   if (beats_ > 1) cells.luts += 2 * select_beat() * 10;
   return cells;
 }

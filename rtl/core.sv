@@ -287,7 +287,7 @@ module core #(
     .Vectors(MaxVectors), .DriverCounts(all_drivers()), .Widths(all_widths()), .Beats(Beats),
     .Checks(Checks)
   ) u_streams (
-    .clk_i(clk_i), .rst_ni(rst_ni), .start_i(start_q), .live_i(live), .en_i(en),
+    .clk_i(clk_i), .rst_ni(rst_ni), .start_i(start_q), .beat_i(beat), .live_i(live), .en_i(en),
     .valid_i(all_valid), .drive_i(all_drives), .data_i(all_data), .east_o(all_east),
     .west_o(all_west), .east_at_o(all_east_at), .west_at_o(all_west_at), .east_def_o(all_east_def),
     .west_def_o(all_west_def)

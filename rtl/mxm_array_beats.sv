@@ -70,8 +70,8 @@ module mxm_array_beats #(
     assign arriving[i*PartW+:PartW] =
         load_streams[StreamW'(32'(load_stream_i)+i)*PartW+:PartW];
   end
-  latency_line #(.Width(LoadStreams * PartW), .Depth(Beats)) u_loaded (
-      .clk_i(clk_i), .en_i(live_i), .data_i(arriving), .data_o(loaded)
+  beat_line #(.Width(LoadStreams * PartW), .Beats(Beats), .Edges(Beats)) u_loaded (
+      .clk_i(clk_i), .beat_i(beat_i), .live_i(live_i), .data_i(arriving), .data_o(loaded)
   );
 
   logic load_q, by_input_q;
@@ -106,8 +106,8 @@ module mxm_array_beats #(
   // ---------------------------------------------------------------- operand and tile
   logic [PartW-1:0] x_next, x;
   wire logic [Streams*PartW-1:0] mac_streams = mac_dir_i ? west_i : east_i;
-  latency_line #(.Width(PartW), .Depth(Beats)) u_operand (
-      .clk_i(clk_i), .en_i(live_i), .data_i(mac_streams[mac_stream_i*PartW+:PartW]),
+  beat_line #(.Width(PartW), .Beats(Beats), .Edges(Beats)) u_operand (
+      .clk_i(clk_i), .beat_i(beat_i), .live_i(live_i), .data_i(mac_streams[mac_stream_i*PartW+:PartW]),
       .data_o(x_next)
   );
   logic install_q;
@@ -194,8 +194,8 @@ module mxm_array_beats #(
   always_ff @(posedge clk_i) begin
     if (live_i && mac_q[Latency-2]) accumulators[place] <= updated;
   end
-  latency_line #(.Width(Part * 32), .Depth(Beats)) u_out (
-      .clk_i(clk_i), .en_i(live_i), .data_i(updated), .data_o(out)
+  beat_line #(.Width(Part * 32), .Beats(Beats), .Edges(Beats)) u_out (
+      .clk_i(clk_i), .beat_i(beat_i), .live_i(live_i), .data_i(updated), .data_o(out)
   );
 
   // Whether a sum is emitted is known to the unit.

@@ -20,11 +20,13 @@ module stream_position #(
   parameter int unsigned EastWidth = 4,
   parameter int unsigned Beats = 1,
   parameter bit          Checks = 1'b1,
-  localparam int unsigned V = Lanes * 8 / Beats  // bits of a vector in a beat
+  localparam int unsigned V = Lanes * 8 / Beats,  // bits of a vector in a beat
+  localparam int unsigned BeatCountW = (Beats > 1) ? $clog2(Beats) : 1
 ) (
   input  wire logic                           clk_i,
   input  wire logic                           rst_ni,
   input  wire logic                           start_i,
+  input  wire logic [BeatCountW-1:0]          beat_i,
   input  wire logic                           live_i,      // this machine cycle happens
   input  wire logic                           en_i,        // in its last beat
   // Position p
@@ -51,9 +53,6 @@ module stream_position #(
 
   localparam int unsigned StreamW = $clog2(Streams);
 
-  // Beat by beat, the one that is read now lowest.
-  logic [Beats*Streams*V-1:0] east_q /* verilator public_flat_rd */;
-  logic [Beats*Streams*V-1:0] west_q /* verilator public_flat_rd */;
   logic [Streams-1:0]   east_driven, west_driven;
 
   always_comb begin
@@ -100,18 +99,27 @@ module stream_position #(
   for (genvar d = 0; d < EastDrivers; d++) begin : gen_west_driver
     assign west_drivers[d] = q_dirs_i[d*2+1];
   end
-  wire logic moves = (Beats > 1) ? live_i : en_i;
-  always_ff @(posedge clk_i) begin
-    if (moves && (!Checks || (|east_def_i) || (|p_valid_i) || Beats > 1)) begin
-      east_q <= (Beats*Streams*V)'({east_d, east_q} >> (Streams*V));
+  if (Beats > 1) begin : gen_beats
+    beat_line #(.Width(Streams * V), .Beats(Beats), .Edges(Beats)) u_east_line (
+      .clk_i(clk_i), .beat_i(beat_i), .live_i(live_i), .data_i(east_d), .data_o(east_o)
+    );
+    beat_line #(.Width(Streams * V), .Beats(Beats), .Edges(Beats)) u_west_line (
+      .clk_i(clk_i), .beat_i(beat_i), .live_i(live_i), .data_i(west_d), .data_o(west_o)
+    );
+    logic unused_en;
+    assign unused_en = &{1'b0, en_i};
+  end else begin : gen_whole
+    logic [Streams*V-1:0] east_q /* verilator public_flat_rd */;
+    logic [Streams*V-1:0] west_q /* verilator public_flat_rd */;
+    always_ff @(posedge clk_i) begin
+      if (en_i && (!Checks || (|east_def_i) || (|p_valid_i))) east_q <= east_d;
+      if (en_i && (!Checks || (|west_def_i) || (|q_valid_i))) west_q <= west_d;
     end
-    if (moves && (!Checks || (|west_def_i) || (|q_valid_i) || Beats > 1)) begin
-      west_q <= (Beats*Streams*V)'({west_d, west_q} >> (Streams*V));
-    end
+    assign east_o = east_q;
+    assign west_o = west_q;
+    logic unused_live;
+    assign unused_live = &{1'b0, live_i, beat_i};
   end
-
-  assign east_o = east_q[Streams*V-1:0];
-  assign west_o = west_q[Streams*V-1:0];
 
   if (Checks) begin : gen_def
     logic [Streams-1:0] east_def_q, west_def_q;

@@ -40,11 +40,13 @@ module stream_row #(
 `else
   localparam int unsigned StoreW = Positions * Streams * V,
 `endif
+  localparam int unsigned BeatCountW = (Beats > 1) ? $clog2(Beats) : 1,
   localparam int unsigned AtW = Streams + 8
 ) (
   input  wire logic                           clk_i,
   input  wire logic                           rst_ni,
   input  wire logic                           start_i,
+  input  wire logic [BeatCountW-1:0]          beat_i,
   input  wire logic                           live_i,   // this machine cycle happens
   input  wire logic                           en_i,     // in its last beat
   input  wire logic [Positions*Drivers-1:0]   valid_i,
@@ -140,7 +142,7 @@ module stream_row #(
         Checks ? west_marks[0][2*i*Streams +: Streams] : '1;
   end
   logic unused_live;
-  assign unused_live = &{1'b0, live_i, DriverCounts};
+  assign unused_live = &{1'b0, beat_i, live_i, DriverCounts};
 `else
   for (genvar p = 0; p < Positions; p++) begin : gen_position
     localparam int unsigned Count = 32'(DriverCounts[p*8 +: 8]);
@@ -172,8 +174,8 @@ module stream_row #(
         .Lanes(Lanes), .Streams(Streams), .WestDrivers(Count), .WestWidth(Width),
         .EastDrivers(NextCount), .EastWidth(NextWidth), .Beats(Beats), .Checks(Checks)
       ) u_streams (
-        .clk_i(clk_i), .rst_ni(rst_ni), .start_i(start_i), .live_i(live_i), .en_i(en_i),
-        .east_i(east_o[p*Streams*V +: Streams*V]), .east_def_i(east_def_o[p*Streams +: Streams]),
+        .clk_i(clk_i), .rst_ni(rst_ni), .start_i(start_i), .beat_i(beat_i),
+        .live_i(live_i), .en_i(en_i), .east_i(east_o[p*Streams*V +: Streams*V]), .east_def_i(east_def_o[p*Streams +: Streams]),
         .p_valid_i(valid), .p_dirs_i(dirs), .p_stream_i(stream), .p_count_i(count), .p_data_i(data),
         .west_i(west_o[(p+1)*Streams*V +: Streams*V]),
         .west_def_i(west_def_o[(p+1)*Streams +: Streams]),

@@ -109,8 +109,8 @@ module sxm_beats #(
     end
   end
   logic [4*PartW-1:0] gathered_later;
-  latency_line #(.Width(4 * PartW), .Depth(Beats)) u_gathered (
-      .clk_i(clk_i), .en_i(live_i), .data_i(gathered), .data_o(gathered_later)
+  beat_line #(.Width(4 * PartW), .Beats(Beats), .Edges(Beats)) u_gathered (
+      .clk_i(clk_i), .beat_i(beat_i), .live_i(live_i), .data_i(gathered), .data_o(gathered_later)
   );
 
   // Rows of the transpose, and in cycle t + 2 what leaves it.
@@ -127,8 +127,8 @@ module sxm_beats #(
         ? row[32'(column_q)*8+:8] : gathered_later[j*8+:8];
   end
   assign moved[4*PartW-1:PartW] = gathered_later[4*PartW-1:PartW];
-  latency_line #(.Width(4 * PartW), .Depth(Beats * (Latency - 2))) u_moved (
-      .clk_i(clk_i), .en_i(live_i), .data_i(moved), .data_o(out_data_o)
+  beat_line #(.Width(4 * PartW), .Beats(Beats), .Edges(Beats * (Latency - 2))) u_moved (
+      .clk_i(clk_i), .beat_i(beat_i), .live_i(live_i), .data_i(moved), .data_o(out_data_o)
   );
 
   // The segment's number of lanes decides what of the amount counts.

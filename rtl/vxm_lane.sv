@@ -84,6 +84,12 @@ module vxm_lane #(
   localparam int unsigned LatMul3 = LatIn + 2 * LatMul + LatAdd + LatSelect + LatSfu;
   localparam int unsigned Mul3W = $clog2(LatMul3 + 1);
   localparam int unsigned WaitW = $clog2(LatTree + LatRoot + 1);
+  localparam int unsigned PlaceW = $clog2(Beats);  // bits of a place beyond those of a number
+
+  // With many beats what waits by pass or cycle lies in block RAM: it is read one edge late, and what meets
+  // it is as late. The line behind them is an edge shorter.
+  localparam bit          Late = Beats >= 8;
+  localparam int unsigned LateEdges = Late ? 1 : 0;
 
   localparam int unsigned StageMul1 = 0, StageMul2 = 1, StageAdd = 2, StageSelect = 3, StageSfu = 4;
   localparam int unsigned StageMul3 = 5, StageTree = 6, StageRoot = 7, StageCombine = 8;
@@ -103,8 +109,8 @@ module vxm_lane #(
     for (genvar b = 0; b < 4; b++) begin : gen_byte
       localparam logic [StreamW-1:0] Mask = b == 0 ? '1 : b == 1 ? ~StreamW'(1) : ~StreamW'(3);
       wire logic [StreamW-1:0] from = (stream & Mask) | StreamW'(b);
-      latency_line #(.Width(8), .Depth(Beats)) u_fetched (
-          .clk_i(clk_i), .en_i(live_i), .data_i(streams[from*8+:8]), .data_o(fetched_q[o*32+b*8+:8])
+      beat_line #(.Width(8), .Beats(Beats), .Edges(Beats)) u_fetched (
+          .clk_i(clk_i), .beat_i(beat_i), .live_i(live_i), .data_i(streams[from*8+:8]), .data_o(fetched_q[o*32+b*8+:8])
       );
     end
   end
@@ -146,45 +152,45 @@ module vxm_lane #(
   end
 
   logic [31:0] x_at_mul1;
-  latency_line #(.Width(32), .Depth(Beats * (LatIn - 1))) u_x (
-      .clk_i(clk_i), .en_i(live_i), .data_i(operands[31:0]), .data_o(x_at_mul1)
+  beat_line #(.Width(32), .Beats(Beats), .Edges(Beats * (LatIn - 1))) u_x (
+      .clk_i(clk_i), .beat_i(beat_i), .live_i(live_i), .data_i(operands[31:0]), .data_o(x_at_mul1)
   );
 
   // ---------------------------------------------------------------- mul1, mul2
   logic [31:0] x_after_mul1, x_at_mul2, x_after_mul2, x_at_add;
   if (Stages[StageMul1]) begin : gen_mul1
     logic [31:0] operand, product;
-    latency_line #(.Width(32), .Depth(Beats * (LatIn - 1))) u_operand (
-        .clk_i(clk_i), .en_i(live_i), .data_i(chosen[0+:32]), .data_o(operand)
+    beat_line #(.Width(32), .Beats(Beats), .Edges(Beats * (LatIn - 1))) u_operand (
+        .clk_i(clk_i), .beat_i(beat_i), .live_i(live_i), .data_i(chosen[0+:32]), .data_o(operand)
     );
     fp_mul u_mul (.a_i(x_at_mul1), .b_i(operand), .y_o(product));
     assign x_after_mul1 = mul1_i ? product : x_at_mul1;
   end else begin : gen_no_mul1
     assign x_after_mul1 = x_at_mul1;
   end
-  latency_line #(.Width(32), .Depth(Beats * LatMul)) u_mul1 (
-      .clk_i(clk_i), .en_i(live_i), .data_i(x_after_mul1), .data_o(x_at_mul2)
+  beat_line #(.Width(32), .Beats(Beats), .Edges(Beats * LatMul)) u_mul1 (
+      .clk_i(clk_i), .beat_i(beat_i), .live_i(live_i), .data_i(x_after_mul1), .data_o(x_at_mul2)
   );
   if (Stages[StageMul2]) begin : gen_mul2
     logic [31:0] operand, product;
-    latency_line #(.Width(32), .Depth(Beats * (LatIn - 1 + LatMul))) u_operand (
-        .clk_i(clk_i), .en_i(live_i), .data_i(chosen[32+:32]), .data_o(operand)
+    beat_line #(.Width(32), .Beats(Beats), .Edges(Beats * (LatIn - 1 + LatMul))) u_operand (
+        .clk_i(clk_i), .beat_i(beat_i), .live_i(live_i), .data_i(chosen[32+:32]), .data_o(operand)
     );
     fp_mul u_mul (.a_i(x_at_mul2), .b_i(operand), .y_o(product));
     assign x_after_mul2 = mul2_i ? product : x_at_mul2;
   end else begin : gen_no_mul2
     assign x_after_mul2 = x_at_mul2;
   end
-  latency_line #(.Width(32), .Depth(Beats * LatMul)) u_mul2 (
-      .clk_i(clk_i), .en_i(live_i), .data_i(x_after_mul2), .data_o(x_at_add)
+  beat_line #(.Width(32), .Beats(Beats), .Edges(Beats * LatMul)) u_mul2 (
+      .clk_i(clk_i), .beat_i(beat_i), .live_i(live_i), .data_i(x_after_mul2), .data_o(x_at_add)
   );
 
   // ---------------------------------------------------------------- add, select
   logic [31:0] x_after_add, x_at_select, x_after_select, front;
   if (Stages[StageAdd]) begin : gen_add
     logic [31:0] operand, sum, extreme;
-    latency_line #(.Width(32), .Depth(Beats * (LatIn - 1 + 2 * LatMul))) u_operand (
-        .clk_i(clk_i), .en_i(live_i), .data_i(chosen[64+:32]), .data_o(operand)
+    beat_line #(.Width(32), .Beats(Beats), .Edges(Beats * (LatIn - 1 + 2 * LatMul))) u_operand (
+        .clk_i(clk_i), .beat_i(beat_i), .live_i(live_i), .data_i(chosen[64+:32]), .data_o(operand)
     );
     fp_add u_add (
         .a_i({x_at_add[31] ^ (add_op_i == pianola_pkg::VxmAddOpRsub), x_at_add[30:0]}),
@@ -204,12 +210,12 @@ module vxm_lane #(
   end else begin : gen_no_add
     assign x_after_add = x_at_add;
   end
-  latency_line #(.Width(32), .Depth(Beats * LatAdd)) u_add (
-      .clk_i(clk_i), .en_i(live_i), .data_i(x_after_add), .data_o(x_at_select)
+  beat_line #(.Width(32), .Beats(Beats), .Edges(Beats * LatAdd)) u_add (
+      .clk_i(clk_i), .beat_i(beat_i), .live_i(live_i), .data_i(x_after_add), .data_o(x_at_select)
   );
   assign x_after_select = !Stages[StageSelect] || select_keep_i ? x_at_select : select_other_i;
-  latency_line #(.Width(32), .Depth(Beats * LatSelect)) u_select (
-      .clk_i(clk_i), .en_i(live_i), .data_i(x_after_select), .data_o(front)
+  beat_line #(.Width(32), .Beats(Beats), .Edges(Beats * LatSelect)) u_select (
+      .clk_i(clk_i), .beat_i(beat_i), .live_i(live_i), .data_i(x_after_select), .data_o(front)
   );
 
   // ---------------------------------------------------------------- sfu, mul3
@@ -217,55 +223,70 @@ module vxm_lane #(
   if (Stages[StageSfu]) begin : gen_sfu
     logic [31:0] value, special;
     fp_special u_special (.a_i(front), .op_i(sfu_op_i), .y_o(value));
-    latency_line #(.Width(32), .Depth(Beats * LatSfu)) u_line (
-        .clk_i(clk_i), .en_i(live_i), .data_i(value), .data_o(special)
+    beat_line #(.Width(32), .Beats(Beats), .Edges(Beats * LatSfu)) u_line (
+        .clk_i(clk_i), .beat_i(beat_i), .live_i(live_i), .data_i(value), .data_o(special)
     );
     assign x_at_mul3 = mul3_from_sfu_i ? special : front;
   end else begin : gen_no_sfu
     assign x_at_mul3 = front;
   end
+  logic [31:0] x_late3;
+  logic mul3_late;
+  latency_line #(.Width(33), .Depth(LateEdges)) u_late3 (
+      .clk_i(clk_i), .en_i(live_i), .data_i({mul3_i, x_at_mul3}), .data_o({mul3_late, x_late3})
+  );
   if (Stages[StageMul3]) begin : gen_mul3
     // Operands by pass; written in the second cycle of a pass.
-    logic [31:0] operands_q[0:Beats*(1<<Mul3W)-1];
-    logic [31:0] product;
-    always_ff @(posedge clk_i) begin
-      if (live_i) operands_q[place(32'(Mul3W'(now_i-IdW'(1))))] <= chosen[96+:32];
-    end
-    wire logic [31:0] operand = operands_q[place(32'(mul3_id_i[Mul3W-1:0]))];
-    fp_mul u_mul (.a_i(x_at_mul3), .b_i(operand), .y_o(product));
-    assign x_after_mul3 = mul3_i ? product : x_at_mul3;
+    logic [31:0] operand, product;
+    waiting_words #(.Words(Beats * (1 << Mul3W)), .Late(Late)) u_operands (
+        .clk_i(clk_i), .en_i(live_i), .write_i(1'b1), .write_data_i(chosen[96+:32]),
+        .write_place_i((Mul3W + PlaceW)'(place(32'(Mul3W'(now_i-IdW'(1)))))),
+        .read_place_i((Mul3W + PlaceW)'(place(32'(mul3_id_i[Mul3W-1:0])))), .read_data_o(operand)
+    );
+    fp_mul u_mul (.a_i(x_late3), .b_i(operand), .y_o(product));
+    assign x_after_mul3 = mul3_late ? product : x_late3;
   end else begin : gen_no_mul3
-    assign x_after_mul3 = x_at_mul3;
+    assign x_after_mul3 = x_late3;
   end
-  latency_line #(.Width(32), .Depth(Beats * LatMul)) u_mul3 (
-      .clk_i(clk_i), .en_i(live_i), .data_i(x_after_mul3), .data_o(tree_v_o)
+  beat_line #(.Width(32), .Beats(Beats), .Edges(Beats * LatMul - LateEdges)) u_mul3 (
+      .clk_i(clk_i), .beat_i(beat_i), .live_i(live_i), .data_i(x_after_mul3), .data_o(tree_v_o)
   );
 
   // ---------------------------------------------------------------- combine
-  logic [31:0] v_at_combine, v_after_combine, v_at_acc;
+  logic [31:0] v_at_combine, v_after_combine, v_at_acc, v_late, combine_r;
+  logic [2:0] combine_op;
+  logic combine_tree;
+  latency_line #(.Width(68), .Depth(LateEdges)) u_late_combine (
+      .clk_i(clk_i), .en_i(live_i),
+      .data_i({combine_tree_i, combine_op_i, combine_r_i, tree_v_o}),
+      .data_o({combine_tree, combine_op, combine_r, v_late})
+  );
   if (Stages[StageTree]) begin : gen_wait
-    logic [31:0] waiting_q[0:Beats*(1<<WaitW)-1];
     wire logic [WaitW-1:0] from = WaitW'(now_i) - WaitW'(LatTree)
         - (Stages[StageRoot] && combine_root_i ? WaitW'(LatRoot) : '0);
-    always_ff @(posedge clk_i) begin
-      if (live_i) waiting_q[place(32'(now_i[WaitW-1:0]))] <= tree_v_o;
-    end
-    assign v_at_combine = combine_tree_i ? waiting_q[place(32'(from))] : tree_v_o;
+    logic [31:0] waited;
+    waiting_words #(.Words(Beats * (1 << WaitW)), .Late(Late)) u_waiting (
+        .clk_i(clk_i), .en_i(live_i), .write_i(1'b1), .write_data_i(tree_v_o),
+        .write_place_i((WaitW + PlaceW)'(place(32'(now_i[WaitW-1:0])))),
+        .read_place_i((WaitW + PlaceW)'(place(32'(from)))), .read_data_o(waited)
+    );
+    assign v_at_combine = combine_tree ? waited : v_late;
   end else begin : gen_no_wait
-    assign v_at_combine = tree_v_o;
+    assign v_at_combine = v_late;
   end
   if (Stages[StageCombine]) begin : gen_combine
-    logic [31:0] operands_q[0:Beats*(1<<IdW)-1];
-    wire logic takes_r = Stages[StageTree] && (combine_op_i == pianola_pkg::VxmCombineR
-        || combine_op_i == pianola_pkg::VxmCombineReplace);
-    wire logic [31:0] operand = takes_r ? combine_r_i : operands_q[place(32'(combine_id_i))];
-    logic [31:0] product;
-    always_ff @(posedge clk_i) begin
-      if (live_i) operands_q[place(32'(IdW'(now_i-IdW'(1))))] <= chosen[128+:32];
-    end
+    wire logic takes_r = Stages[StageTree] && (combine_op == pianola_pkg::VxmCombineR
+        || combine_op == pianola_pkg::VxmCombineReplace);
+    logic [31:0] kept, product;
+    wire logic [31:0] operand = takes_r ? combine_r : kept;
+    waiting_words #(.Words(Beats * (1 << IdW)), .Late(Late)) u_operands (
+        .clk_i(clk_i), .en_i(live_i), .write_i(1'b1), .write_data_i(chosen[128+:32]),
+        .write_place_i((IdW + PlaceW)'(place(32'(IdW'(now_i-IdW'(1)))))),
+        .read_place_i((IdW + PlaceW)'(place(32'(combine_id_i)))), .read_data_o(kept)
+    );
     fp_mul u_mul (.a_i(v_at_combine), .b_i(operand), .y_o(product));
     always_comb begin
-      case (combine_op_i)
+      case (combine_op)
         pianola_pkg::VxmCombineNone: v_after_combine = v_at_combine;
         pianola_pkg::VxmCombineReplace: v_after_combine = operand;
         default: v_after_combine = product;
@@ -274,43 +295,49 @@ module vxm_lane #(
   end else begin : gen_no_combine
     assign v_after_combine = v_at_combine;
   end
-  latency_line #(.Width(32), .Depth(Beats * LatMul)) u_combine (
-      .clk_i(clk_i), .en_i(live_i), .data_i(v_after_combine), .data_o(v_at_acc)
+  beat_line #(.Width(32), .Beats(Beats), .Edges(Beats * LatMul - LateEdges)) u_combine (
+      .clk_i(clk_i), .beat_i(beat_i), .live_i(live_i), .data_i(v_after_combine), .data_o(v_at_acc)
   );
 
   // ---------------------------------------------------------------- accumulate
   logic [31:0] v_at_out, w_at_out;
-  latency_line #(.Width(32), .Depth(Beats * LatAdd)) u_v (
-      .clk_i(clk_i), .en_i(live_i), .data_i(v_at_acc), .data_o(v_at_out)
+  beat_line #(.Width(32), .Beats(Beats), .Edges(Beats * LatAdd)) u_v (
+      .clk_i(clk_i), .beat_i(beat_i), .live_i(live_i), .data_i(v_at_acc), .data_o(v_at_out)
   );
   if (Stages[StageAccumulate]) begin : gen_accumulate
-    logic [31:0] accumulators[0:Beats*Accumulators-1];
-    wire logic [31:0] previous = accumulators[place(32'(acc_read_i))];
-    wire logic [31:0] s = Stages[StageTree] && acc_source_i ? acc_r_i : v_at_acc;
+    logic [31:0] previous, s, acc_k2;
+    logic [2:0] acc_op;
     logic [31:0] sum, extreme, w, written;
+    latency_line #(.Width(67), .Depth(LateEdges)) u_late (
+        .clk_i(clk_i), .en_i(live_i),
+        .data_i({acc_op_i, acc_k2_i, Stages[StageTree] && acc_source_i ? acc_r_i : v_at_acc}),
+        .data_o({acc_op, acc_k2, s})
+    );
+    waiting_words #(.Words(Beats * (1 << AccW)), .Late(Late)) u_accumulators (
+        .clk_i(clk_i), .en_i(live_i), .write_i(acc_write_i), .write_data_i(written),
+        .write_place_i((AccW + PlaceW)'(place(32'(acc_written_i)))),
+        .read_place_i((AccW + PlaceW)'(place(32'(acc_read_i)))), .read_data_o(previous)
+    );
     fp_add u_add (
-        .a_i(acc_op_i == pianola_pkg::VxmAccOpAddK2 ? acc_k2_i : previous), .b_i(s),
+        .a_i(acc_op == pianola_pkg::VxmAccOpAddK2 ? acc_k2 : previous), .b_i(s),
         .subtract_i(1'b0), .y_o(sum)
     );
     fp_minmax u_minmax (
-        .a_i(previous), .b_i(s), .max_i(acc_op_i == pianola_pkg::VxmAccOpMax), .y_o(extreme)
+        .a_i(previous), .b_i(s), .max_i(acc_op == pianola_pkg::VxmAccOpMax), .y_o(extreme)
     );
     always_comb begin
-      case (acc_op_i)
+      case (acc_op)
         pianola_pkg::VxmAccOpAdd, pianola_pkg::VxmAccOpAddK2: w = sum;
         pianola_pkg::VxmAccOpMax, pianola_pkg::VxmAccOpMin: w = extreme;
         pianola_pkg::VxmAccOpRead: w = previous;
         default: w = s;
       endcase
     end
-    latency_line #(.Width(32), .Depth(Beats * (LatAdd - 1))) u_w (
-        .clk_i(clk_i), .en_i(live_i), .data_i(w), .data_o(written)
+    beat_line #(.Width(32), .Beats(Beats), .Edges(Beats * (LatAdd - 1) - LateEdges)) u_w (
+        .clk_i(clk_i), .beat_i(beat_i), .live_i(live_i), .data_i(w), .data_o(written)
     );
-    always_ff @(posedge clk_i) begin
-      if (live_i && acc_write_i) accumulators[place(32'(acc_written_i))] <= written;
-    end
-    latency_line #(.Width(32), .Depth(Beats)) u_w_last (
-        .clk_i(clk_i), .en_i(live_i), .data_i(written), .data_o(w_at_out)
+    beat_line #(.Width(32), .Beats(Beats), .Edges(Beats)) u_w_last (
+        .clk_i(clk_i), .beat_i(beat_i), .live_i(live_i), .data_i(written), .data_o(w_at_out)
     );
   end else begin : gen_no_accumulate
     assign w_at_out = v_at_out;
@@ -332,8 +359,8 @@ module vxm_lane #(
   end else begin : gen_no_round
     assign rounded = result;
   end
-  latency_line #(.Width(32), .Depth(Beats * LatOut)) u_out (
-      .clk_i(clk_i), .en_i(live_i), .data_i(rounded), .data_o(out_o)
+  beat_line #(.Width(32), .Beats(Beats), .Edges(Beats * LatOut)) u_out (
+      .clk_i(clk_i), .beat_i(beat_i), .live_i(live_i), .data_i(rounded), .data_o(out_o)
   );
 
   // What the stages that are left out would take.

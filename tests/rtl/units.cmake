@@ -44,7 +44,7 @@ foreach(lanes 4 16 32)
   pianola_verilated_unit(vxm${lanes} vxm_chain ${lanes} ${vxm_sources})
 endforeach()
 pianola_verilated_unit(vxm_small16 vxm_chain 16 ${vxm_sources} PARAMETERS -GStages=0)
-set(vxm_cells latency_line beat_collector fp_add fp_mul fp_minmax fp_convert fp_round fp_special)
+set(vxm_cells ram_1r1w waiting_words latency_line beat_line beat_collector fp_add fp_mul fp_minmax fp_convert fp_round fp_special)
 foreach(lanes 4 16 32)
   pianola_verilated_unit(vxm_synthesis${lanes} vxm_chain ${lanes} special_function_pkg
     ${vxm_cells} vxm_lane vxm_tree_node vxm_tree vxm_datapath vxm_chain DEFINES PIANOLA_SYNTHESIS_FORM)
@@ -57,7 +57,7 @@ pianola_add_test(vxm_test units ${CMAKE_CURRENT_LIST_DIR}/vxm_test.cc
 set(row_parameters PARAMETERS -GPositions=5 -GVectors=4 "-GDriverCounts=40'h0401040104"
   "-GWidths=40'h0104010401")
 pianola_verilated_unit(streams4 stream_row 4 stream_row ${row_parameters})
-pianola_verilated_unit(streams_synthesis4 stream_row 4 stream_choice stream_position stream_row
+pianola_verilated_unit(streams_synthesis4 stream_row 4 latency_line beat_line stream_choice stream_position stream_row
   ${row_parameters} DEFINES PIANOLA_SYNTHESIS_FORM)
 pianola_add_test(stream_row_test units ${CMAKE_CURRENT_LIST_DIR}/stream_row_test.cc
   LIBRARIES unit_streams4 unit_streams_synthesis4)
