@@ -42,10 +42,10 @@ MAP = {
     "lfe5u-85f": "synth_ecp5 -nowidelut -top {top}",
 }
 MAP["xck26"] = MAP["xcu55c"]
-# LUTs of a memory cell; a word of CCU2C is two of the LUT4 of ECP5.
+# LUTs of a memory cell, and of what else is made of LUTs but is not one: a CCU2C is two of the LUT4 of ECP5.
 MEMORY_LUTS = {"RAM32M": 4, "RAM64M": 4, "RAM32M16": 8, "RAM64M8": 8, "RAM32X1D": 2, "RAM64X1D": 2,
                "RAM128X1D": 4, "RAM128X1S": 2, "RAM64X1S": 1, "RAM32X1S": 1, "RAM256X1S": 4,
-               "TRELLIS_DPR16X4": 6}
+               "TRELLIS_DPR16X4": 6, "CCU2C": 2}
 BLOCK_RAMS = {"RAMB36E1": 1, "RAMB36E2": 1, "RAMB18E1": 0.5, "RAMB18E2": 0.5, "DP16KD": 1}
 
 
