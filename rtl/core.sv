@@ -91,7 +91,7 @@ module core #(
   localparam int unsigned WordLevelW = $clog2(target_pkg::InstructionFifoWords + FifoSlack + 1);
 
 `ifdef PIANOLA_CORE_FAST
-  localparam int unsigned StreamRows = 1 << $clog2(Positions);  // that a unit sees, see stream_row
+  localparam int unsigned StreamRows = 1 << $clog2(Positions);  // that a unit sees, see memory_row
 `else
   localparam int unsigned StreamRows = 1;
 `endif
@@ -264,6 +264,11 @@ module core #(
   function automatic logic [Positions*8-1:0] all_widths();
     for (integer p = 0; p < Positions; p++) all_widths[p*8 +: 8] = 8'(width_of(p));
   endfunction
+  function automatic logic [Positions-1:0] all_mem();
+    for (integer p = 0; p < Positions; p++) begin
+      all_mem[p] = 32'(target_pkg::UnitKinds[p*4 +: 4]) == target_pkg::UnitMem;
+    end
+  endfunction
   localparam int unsigned MaxDrivers = drivers_max();
   localparam int unsigned MaxVectors = vectors_max();
   localparam int unsigned AtW = Streams + 8;
@@ -276,21 +281,25 @@ module core #(
   logic [StoreW-1:0]                     all_east, all_west;
   logic [Positions*AtW-1:0]              all_east_at, all_west_at;
   logic [Positions*Streams-1:0]          all_east_def, all_west_def;
-  // Here the harness sees what is driven, all_vectors where there are beats.
+  logic                                  mem_holds, mem_busy;
+  logic [Positions*32-1:0]               mem_fault;
+  // What units other than MEM drive. In the simulation form the harness looks here.
   logic [Positions*MaxDrivers-1:0]       all_valid  /* verilator public_flat_rd */;
   logic [Positions*MaxDrivers*16-1:0]    all_drives /* verilator public_flat_rd */;
   logic [Positions*MaxVectors*BeatW-1:0] all_data   /* verilator public_flat_rd */;
-  localparam int unsigned CollectW = (Checks && (Beats > 1)) ? Positions * MaxVectors * V : 1;
-  logic [CollectW-1:0] all_vectors /* verilator public_flat_rd */;
-  stream_row #(
+  memory_row #(
     .Lanes(Lanes), .Streams(Streams), .Positions(Positions), .Drivers(MaxDrivers),
-    .Vectors(MaxVectors), .DriverCounts(all_drivers()), .Widths(all_widths()), .Beats(Beats),
+    .Vectors(MaxVectors), .DriverCounts(all_drivers()), .Widths(all_widths()), .IsMem(all_mem()),
+    .FirstQueues(target_pkg::FirstQueues), .Queues(Queues), .Slices(Slices),
+    .Words(target_pkg::WordsPerSlice), .Depth(target_pkg::QueueDepth), .Beats(Beats),
     .Checks(Checks)
-  ) u_streams (
+  ) u_row (
     .clk_i(clk_i), .rst_ni(rst_ni), .start_i(start_q), .beat_i(beat), .live_i(live), .en_i(en),
-    .valid_i(all_valid), .drive_i(all_drives), .data_i(all_data), .east_o(all_east),
-    .west_o(all_west), .east_at_o(all_east_at), .west_at_o(all_west_at), .east_def_o(all_east_def),
-    .west_def_o(all_west_def)
+    .now_i(cycle_q[15:0]), .push_i(back_push), .entry_i(entry[TimingW + MemW - 1:0]),
+    .regs_i(regs_q), .valid_i(all_valid), .drive_i(all_drives), .data_i(all_data),
+    .east_o(all_east), .west_o(all_west), .east_at_o(all_east_at), .west_at_o(all_west_at),
+    .east_def_o(all_east_def), .west_def_o(all_west_def), .holds_o(mem_holds),
+    .busy_o(mem_busy), .fault_o(mem_fault)
   );
 
   for (genvar p = 0; p < Positions; p++) begin : gen_position
@@ -323,10 +332,12 @@ module core #(
     end
 `ifdef VERILATOR
     // What nothing drives is not looked at.
-    always_latch begin
-      if (drive_valid != '0) begin
-        all_drives[p*MaxDrivers*16 +: Drivers*16] = drives;
-        all_data[p*MaxVectors*BeatW +: Drivers*Width*BeatW] = drive_data;
+    if (Kind != target_pkg::UnitMem) begin : gen_drives
+      always_latch begin
+        if (drive_valid != '0) begin
+          all_drives[p*MaxDrivers*16 +: Drivers*16] = drives;
+          all_data[p*MaxVectors*BeatW +: Drivers*Width*BeatW] = drive_data;
+        end
       end
     end
 `else
@@ -344,17 +355,6 @@ module core #(
     end else begin : gen_no_drive_check
       assign conflict = 1'b0;
     end
-    if (CollectW == 1) begin : gen_no_collect
-      if (p == 0) assign all_vectors = 1'b0;
-    end else begin : gen_collect
-      for (genvar i = 0; i < Drivers * Width; i++) begin : gen_vector
-        beat_collector #(.Width(BeatW), .Beats(Beats)) u_vector (
-          .clk_i(clk_i), .live_i(live), .data_i(drive_data[i*BeatW +: BeatW]),
-          .data_o(all_vectors[(p*MaxVectors + i)*V +: V])
-        );
-      end
-    end
-
     if (Kind == target_pkg::UnitPort) begin : gen_port
       port_unit #(
         .Lanes(Lanes), .Streams(Streams), .Width(Width),
@@ -439,21 +439,14 @@ module core #(
       assign busy = |chain_busy;
 
     end else if (Kind == target_pkg::UnitMem) begin : gen_mem
-      mem_position #(
-        .Lanes(Lanes), .Streams(Streams), .Slices(Slices), .Words(target_pkg::WordsPerSlice),
-        .Depth(target_pkg::QueueDepth), .Beats(Beats), .Checks(Checks),
-        .StreamRows(StreamRows)
-      ) u_mem (
-        .clk_i(clk_i), .rst_ni(rst_ni), .start_i(start_q), .beat_i(beat), .live_i(live),
-        .en_i(en), .now_i(cycle_q[15:0]),
-        .push_i(back_push[Queue +: 2*Slices]), .entry_i(entry[TimingW + MemW - 1:0]),
-        .regs_i(regs_q), .east_i(all_east[p*RowStep +: UnitW]), .west_i(all_west[p*RowStep +: UnitW]),
-        .east_at_i(east_at), .west_at_i(west_at), .east_def_i(east_def),
-        .west_def_i(west_def), .out_valid_o(drive_valid), .out_dirs_o(drive_dirs),
-        .out_stream_o(drive_stream), .out_data_o(drive_data), .holds_o(holds), .busy_o(busy),
-        .fault_o(unit_fault)
-      );
-      assign drive_count = {Slices{4'd1}};
+      assign drive_valid = '0;
+      assign drive_dirs = '0;
+      assign drive_stream = '0;
+      assign drive_count = '0;
+      assign drive_data = '0;
+      assign unit_fault = mem_fault[p*32 +: 32];
+      assign holds = 1'b0;
+      assign busy = 1'b0;
 
     end else if (Kind == target_pkg::UnitSxm) begin : gen_sxm
       logic            issue, first1, last1, first2, last2, first3, last3;
@@ -615,7 +608,8 @@ module core #(
 
   always_comb begin
     end_fault = '0;
-    end_fault[pianola_pkg::RuleEndBusy] = ended_q && ((|position_holds) || (|position_busy));
+    end_fault[pianola_pkg::RuleEndBusy] = ended_q &&
+        ((|position_holds) || (|position_busy) || mem_holds || mem_busy);
     front_fault = dispatch_fault | port_front_fault;
     if (word_rate_fault) front_fault[pianola_pkg::RulePortRate] = 1'b1;
     if (mask_fault || unused_fault) front_fault[pianola_pkg::RuleIllegalEncoding] = 1'b1;

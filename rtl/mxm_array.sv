@@ -22,7 +22,7 @@ module mxm_array #(
     parameter int unsigned Streams = 16,
     parameter int unsigned LoadStreams = 4,
     parameter int unsigned Accumulators = 32,
-    parameter int unsigned StreamRows = 1,  // see stream_row; 1: only the position's own
+    parameter int unsigned StreamRows = 1,  // see memory_row; 1: only the position's own
     localparam int unsigned VectorW = Lanes * 8,
     localparam int unsigned StoreW = StreamRows == 1 ? Streams * VectorW
         : (2 * StreamRows * Streams) << $clog2(VectorW),

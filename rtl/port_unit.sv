@@ -20,7 +20,7 @@ module port_unit #(
   parameter int unsigned QueueDepth = 16,
   parameter int unsigned Beats = 1,
   parameter bit          Checks = 1'b1,
-  parameter int unsigned StreamRows = 1,  // see stream_row; 1: only the position's own
+  parameter int unsigned StreamRows = 1,  // see memory_row; 1: only the position's own
   localparam int unsigned V = Lanes * 8,
   localparam int unsigned BeatW = V / Beats,
   localparam int unsigned StoreW = StreamRows == 1 ? Streams * BeatW

@@ -17,7 +17,7 @@ module send_port #(
   parameter int unsigned QueueDepth = 16,
   parameter int unsigned Beats = 1,         // clock edges per machine cycle
   parameter bit          Checks = 1'b1,
-  parameter int unsigned StreamRows = 1,          // see stream_row; 1: only the position's own
+  parameter int unsigned StreamRows = 1,          // see memory_row; 1: only the position's own
   localparam int unsigned V = Lanes * 8,
   localparam int unsigned BeatW = V / Beats,
   localparam int unsigned StoreW = StreamRows == 1 ? Streams * BeatW

@@ -1,5 +1,5 @@
 // Where the vector of stream `number` begins in the streams that a unit is given: those of its position alone, or
-// the whole store of stream_row. Included by the units that read them, which have Streams, StreamW, StreamRows and
+// the whole store of memory_row. Included by the units that read them, which have Streams, StreamW, StreamRows and
 // AtW, and say with StreamVectorW how wide a vector is.
 
   localparam int unsigned StreamRowW = StreamRows > 1 ? $clog2(StreamRows) : 1;

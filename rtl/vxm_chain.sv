@@ -31,7 +31,7 @@ module vxm_chain #(
     parameter bit [10:0] Stages = 11'h7ff,
     parameter int unsigned Beats = 1,
     parameter bit Checks = 1'b1,
-    parameter int unsigned StreamRows = 1,  // see stream_row; 1: only the position's own
+    parameter int unsigned StreamRows = 1,  // see memory_row; 1: only the position's own
     localparam int unsigned VectorW = Lanes * 8 / Beats,  // of a beat
     localparam int unsigned StoreW = StreamRows == 1 ? Streams * VectorW
         : (2 * StreamRows * Streams) << $clog2(VectorW),

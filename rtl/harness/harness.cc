@@ -35,11 +35,18 @@ constexpr size_t vector_stride() {
 }
 
 // The drivers of all positions, as signals of the model: position p has kMaxDrivers words
-// {count 4 bits, stream 6, directions 2} of 16 bits, and kMaxVectors vectors.
+// {count 4 bits, stream 6, directions 2} of 16 bits, and kMaxVectors vectors. In the simulation form
+// MEM drives from its banks: read_count[n % 4] words of read_at and read_to {position 8 bits, stream 6,
+// directions 2} are the reads that issued in cycle n and drive in cycle n + 2 (memory_row_simulation.svh).
 struct DriveSignals {
   const uint8_t* valid = nullptr;
   const uint8_t* words = nullptr;
   const uint8_t* data = nullptr;
+  const uint8_t* banks = nullptr;
+  const uint32_t* read_count = nullptr;
+  const uint32_t* read_at = nullptr;
+  const uint16_t* read_to = nullptr;
+  size_t reads_max = 0;  // of one cycle
 };
 
 constexpr uint32_t greatest(bool of_vectors) {
@@ -171,46 +178,53 @@ struct PianolaRtlModel {
 };
 
 void PianolaRtlModel::find_signals() {
-  drives.valid = find_bytes("", "all_valid");
-  drives.words = find_bytes("", "all_drives");
+  // All banks in one memory, or every slice with its own two.
+  uint8_t* const all_banks = find_bytes(".u_row", "banks");
+  uint8_t* const all_written = find_bytes(".u_row", "written");
+  const std::string drivers = all_banks ? "" : ".u_row";
+  drives.valid = find_bytes(drivers, "all_valid");
+  drives.words = find_bytes(drivers, "all_drives");
   // Whole vectors, put together where a cycle takes several beats.
-  const VerilatedVar* collected = find("", "all_vectors");
+  const VerilatedVar* collected = find(drivers, "all_vectors");
   const bool beats = collected && collected->packed().elements() > 1;
-  drives.data = find_bytes("", beats ? "all_vectors" : "all_data");
+  drives.data = find_bytes(drivers, beats ? "all_vectors" : "all_data");
+  if (all_banks) {
+    drives.banks = all_banks;
+    drives.read_count = reinterpret_cast<uint32_t*>(find_bytes(".u_row", "read_count"));
+    drives.read_at = reinterpret_cast<uint32_t*>(find_bytes(".u_row", "read_at"));
+    drives.read_to = reinterpret_cast<uint16_t*>(find_bytes(".u_row", "read_to"));
+    drives.reads_max = static_cast<size_t>(find(".u_row", "read_at")->unpacked().elements()) / 4;
+  }
+  size_t first = 0;
   for (uint32_t p = 0; p < target_config::kPositions; ++p) {
-    const std::string position = "." + indexed("gen_position", p);
-    if (target_config::kIsMem[p]) {
-      // All banks of the position in one memory, or every slice with its own two.
-      const std::string mem = position + ".gen_mem.u_mem";
-      uint8_t* all_banks = find_bytes(mem, "banks");
-      uint8_t* all_written = find_bytes(mem, "written");
-      for (uint32_t k = 0; k < target_config::kSlicesPerPosition; ++k) {
-        if (all_banks) {
-          const size_t first = size_t{k} * target_config::kWrittenBits;
-          banks[0].push_back(all_banks + first * vector_stride());
-          banks[1].push_back(banks[0].back() + target_config::kWrittenBits / 2 * vector_stride());
-          if (all_written) written.push_back(all_written + first);
-          continue;
-        }
-        const std::string in_turn = mem + ".gen_in_turn.u_position.";
-        const std::string lanes = in_turn + indexed("gen_slice", k) + ".u_slice.";
-        std::vector<uint8_t*> memories;
-        while (uint8_t* memory = find_bytes(
-                   lanes + indexed("gen_lane", static_cast<uint32_t>(memories.size())) + ".u_words",
-                   "mem")) {
-          memories.push_back(memory);
-        }
-        if (!memories.empty()) {
-          parts.push_back(memories);
-          const std::string bits = in_turn + "gen_checks." + indexed("gen_written", k);
-          if (uint8_t* found = find_bytes(bits, "written")) written.push_back(found);
-          continue;
-        }
-        const std::string slice = mem + ".gen_at_once." + indexed("gen_slice", k) + ".u_slice";
-        banks[0].push_back(find_bytes(slice + ".u_bank0", "mem"));
-        banks[1].push_back(find_bytes(slice + ".u_bank1", "mem"));
-        if (uint8_t* bits = find_bytes(slice + ".gen_checks", "written")) written.push_back(bits);
+    if (!target_config::kIsMem[p]) continue;
+    const std::string mem = ".u_row." + indexed("gen_position", p) + ".gen_mem.u_mem";
+    for (uint32_t k = 0; k < target_config::kSlicesPerPosition; ++k) {
+      if (all_banks) {
+        banks[0].push_back(all_banks + first * vector_stride());
+        banks[1].push_back(banks[0].back() + target_config::kWrittenBits / 2 * vector_stride());
+        if (all_written) written.push_back(all_written + first);
+        first += target_config::kWrittenBits;
+        continue;
       }
+      const std::string in_turn = mem + ".gen_in_turn.u_position.";
+      const std::string lanes = in_turn + indexed("gen_slice", k) + ".u_slice.";
+      std::vector<uint8_t*> memories;
+      while (uint8_t* memory = find_bytes(
+                 lanes + indexed("gen_lane", static_cast<uint32_t>(memories.size())) + ".u_words",
+                 "mem")) {
+        memories.push_back(memory);
+      }
+      if (!memories.empty()) {
+        parts.push_back(memories);
+        const std::string bits = in_turn + "gen_checks." + indexed("gen_written", k);
+        if (uint8_t* found = find_bytes(bits, "written")) written.push_back(found);
+        continue;
+      }
+      const std::string slice = mem + ".gen_at_once." + indexed("gen_slice", k) + ".u_slice";
+      banks[0].push_back(find_bytes(slice + ".u_bank0", "mem"));
+      banks[1].push_back(find_bytes(slice + ".u_bank1", "mem"));
+      if (uint8_t* bits = find_bytes(slice + ".gen_checks", "written")) written.push_back(bits);
     }
   }
   // State that a fault injection may hit, in an order that does not depend on addresses. It is
@@ -261,21 +275,24 @@ bool PianolaRtlModel::is_written(const StateVariable& variable, uint64_t element
   return written.empty() || variable.state_class != PIANOLA_RTL_STATE_MEM;
 }
 
-// False for bits of the store of streams (stream_row.sv) that no position sees as a value.
+// False for bits of the store of streams (memory_row_simulation.svh) that no position sees as a value.
 bool PianolaRtlModel::is_defined(const StateVariable& variable, uint64_t bit) {
-  const bool east = variable.name == "TOP.core.u_streams.east_q";
-  const uint8_t* now = find_bytes(".u_streams", "now_q");
-  if (!now || (!east && variable.name != "TOP.core.u_streams.west_q")) return true;
+  const bool east = variable.name == "TOP.core.u_row.east_q";
+  if (!drives.banks || (!east && variable.name != "TOP.core.u_row.west_q")) return true;
   using namespace target_config;
   constexpr uint32_t rows = std::bit_ceil(kPositions), pitch = std::bit_ceil(kLanes) * 8;
   if (bit % pitch >= kLanes * 8) return false;
   const auto vector = static_cast<uint32_t>(bit / pitch);
   const uint32_t plane = vector % 2, stream = vector / 2 % kStreams, row = vector / 2 / kStreams;
-  const uint32_t position = (east ? row + *now : row + rows - *now) % rows;
+  const auto now = static_cast<uint32_t>(top->cycle_o % rows);
+  const uint32_t position = (east ? row + now : row + rows - now) % rows;
   if (position >= kPositions) return false;
-  const uint8_t* marks = find_bytes(".u_streams", east ? "east_marks" : "west_marks");
-  const uint32_t mark = position * 2 * kStreams + stream;
-  return read_bits(marks, mark, 1) && read_bits(marks, mark + kStreams, 1) == plane;
+  const auto has = [&](const char* name) {
+    const size_t bytes = kStreams <= 8 ? 1 : kStreams <= 16 ? 2 : kStreams <= 32 ? 4 : 8;
+    return read_bits(find_bytes(".u_row", name) + row * bytes, stream, 1);
+  };
+  return has(east ? "east_defined" : "west_defined") &&
+         has(east ? "east_plane" : "west_plane") == plane;
 }
 
 void PianolaRtlModel::flip_bit(const PianolaRtlLaunch& launch, PianolaRtlResult& result) {
@@ -476,6 +493,18 @@ void Launch::collect_drives() {
                              signals.data + (p * kMaxVectors + d * width + w) * kLanes});
         }
       }
+    }
+  }
+  if (!signals.banks) return;
+  const uint64_t issued = (top_.cycle_o + 2) % 4;  // two cycles ago
+  for (uint32_t i = 0; i < signals.read_count[issued]; ++i) {
+    const uint16_t to = signals.read_to[issued * signals.reads_max + i];
+    const uint32_t at = signals.read_at[issued * signals.reads_max + i];
+    for (uint16_t direction = 0; direction < 2; ++direction) {
+      if (!(to >> direction & 1)) continue;
+      drives_.push_back({top_.cycle_o, static_cast<uint32_t>(to >> 8), direction,
+                         static_cast<uint16_t>(to >> 2 & 63),
+                         signals.banks + size_t{at} * vector_stride()});
     }
   }
 }
