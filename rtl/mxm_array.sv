@@ -13,7 +13,7 @@
 //   3 + clog2(Lanes) stages, the latency of the machine spec;
 // - simulation (Verilator, unless PIANOLA_SYNTHESIS_FORM is defined): the sum is computed in the
 //   cycle of issue by loops that a C++ compiler vectorizes, and waits in a circular memory. The tiles
-//   are two banks that change roles, so a swap copies nothing; their rows stay as they were loaded,
+//   are two banks that change roles, so a swap copies nothing; their words stay as they were loaded,
 //   and the loops depend on what a row is.
 `default_nettype none
 
@@ -78,54 +78,69 @@ module mxm_array #(
   localparam int unsigned StreamVectorW = VectorW;
 `include "stream_place.svh"
 
-  // The dot products of one activation vector with all rows of a tile, added to sums.
-  // What g++ 12 needs to vectorize these loops: whole elements of arrays, one word at a time.
-  task automatic multiply_outputs(const ref logic [31:0] tile[0:TileWords-1],
-                                  input logic [VectorW-1:0] x, input logic [Pitch*32-1:0] sums,
+  // Weights are kept as they are plus 128: so a byte of a word becomes a factor by a mask alone, and the sums
+  // of 128 times the activations are taken off at the end.
+  localparam logic [31:0] Bias = 32'h80808080;
+
+  // The products of one activation vector with the tile at `base`, whose word j * Pitch + o holds
+  // weights 4j to 4j + 3 of output o, added to sums. Written such that g++ 12 vectorizes over o: whole
+  // elements of arrays, one word at a time, loops that end at a variable.
+  task automatic multiply_outputs(const ref logic [31:0] tiles[0:2*TileWords-1],
+                                  input int unsigned base, input logic [VectorW-1:0] x,
+                                  input logic [Pitch*32-1:0] sums,
                                   output logic [Pitch*32-1:0] y);
     /*verilator no_inline_task*/
     int unsigned j;
     int unsigned o;
-    logic [31:0] x0[0:LaneWords-1];
-    logic [31:0] x1[0:LaneWords-1];
-    logic [31:0] x2[0:LaneWords-1];
-    logic [31:0] x3[0:LaneWords-1];
-    logic [31:0] sum;
+    int unsigned lanes;
+    int unsigned from;
+    logic [31:0] x0;
+    logic [31:0] x1;
+    logic [31:0] x2;
+    logic [31:0] x3;
+    logic [31:0] acc[0:Pitch-1];
     logic [31:0] word;
-    for (j = 0; j < Lanes / 4; j = j + 1) begin
+    logic [31:0] total;
+    lanes = Lanes;
+    total = '0;
+    for (o = 0; o < lanes; o = o + 1) acc[o] = sums[o*32+:32];
+    for (j = 0; j < lanes / 4; j = j + 1) begin
       word = x[j*32+:32];
-      x0[j] = $unsigned(32'($signed(word[7:0])));
-      x1[j] = $unsigned(32'($signed(word[15:8])));
-      x2[j] = $unsigned(32'($signed(word[23:16])));
-      x3[j] = $unsigned(32'($signed(word[31:24])));
-    end
-    for (o = 0; o < Lanes; o = o + 1) begin
-      sum = sums[o*32+:32];
-      for (j = 0; j < Lanes / 4; j = j + 1) begin
-        word = tile[o*RowWords+j];
-        sum = sum + $unsigned(32'($signed(word[7:0]))) * x0[j]
-            + $unsigned(32'($signed(word[15:8]))) * x1[j]
-            + $unsigned(32'($signed(word[23:16]))) * x2[j]
-            + $unsigned(32'($signed(word[31:24]))) * x3[j];
+      x0 = $unsigned(32'($signed(word[7:0])));
+      x1 = $unsigned(32'($signed(word[15:8])));
+      x2 = $unsigned(32'($signed(word[23:16])));
+      x3 = $unsigned(32'($signed(word[31:24])));
+      total = total + x0 + x1 + x2 + x3;
+      from = base + j * Pitch;
+      for (o = 0; o < lanes; o = o + 1) begin
+        word = tiles[from+o];
+        acc[o] = acc[o] + (word & 32'hff) * x0 + ((word >> 8) & 32'hff) * x1
+            + ((word >> 16) & 32'hff) * x2 + (word >> 24) * x3;
       end
-      y[o*32+:32] = sum;
     end
+    for (o = 0; o < lanes; o = o + 1) y[o*32+:32] = acc[o] - (total << 7);
   endtask
 
-  // The same for a tile whose rows are inputs.
-  task automatic multiply_inputs(const ref logic [31:0] tile[0:TileWords-1],
-                                 input logic [VectorW-1:0] x, input logic [Pitch*32-1:0] sums,
+  // The same for a tile whose word k * RowWords + j holds the weights of input k for outputs 4j to 4j + 3.
+  task automatic multiply_inputs(const ref logic [31:0] tiles[0:2*TileWords-1],
+                                 input int unsigned base, input logic [VectorW-1:0] x,
+                                 input logic [Pitch*32-1:0] sums,
                                  output logic [Pitch*32-1:0] y);
     /*verilator no_inline_task*/
     int unsigned j;
     int unsigned k;
+    int unsigned words;
+    int unsigned from;
     logic [31:0] sum0[0:LaneWords-1];
     logic [31:0] sum1[0:LaneWords-1];
     logic [31:0] sum2[0:LaneWords-1];
     logic [31:0] sum3[0:LaneWords-1];
     logic [31:0] x_lane;
     logic [31:0] word;
-    for (j = 0; j < Lanes / 4; j = j + 1) begin
+    logic [31:0] total;
+    words = Lanes / 4;
+    total = '0;
+    for (j = 0; j < words; j = j + 1) begin
       sum0[j] = sums[j*128+:32];
       sum1[j] = sums[j*128+32+:32];
       sum2[j] = sums[j*128+64+:32];
@@ -133,34 +148,41 @@ module mxm_array #(
     end
     for (k = 0; k < Lanes; k = k + 1) begin
       x_lane = $unsigned(32'($signed(x[k*8+:8])));
-      for (j = 0; j < Lanes / 4; j = j + 1) begin
-        word = tile[k*RowWords+j];
-        sum0[j] = sum0[j] + $unsigned(32'($signed(word[7:0]))) * x_lane;
-        sum1[j] = sum1[j] + $unsigned(32'($signed(word[15:8]))) * x_lane;
-        sum2[j] = sum2[j] + $unsigned(32'($signed(word[23:16]))) * x_lane;
-        sum3[j] = sum3[j] + $unsigned(32'($signed(word[31:24]))) * x_lane;
+      total = total + x_lane;
+      from = base + k * RowWords;
+      for (j = 0; j < words; j = j + 1) begin
+        word = tiles[from+j];
+        sum0[j] = sum0[j] + (word & 32'hff) * x_lane;
+        sum1[j] = sum1[j] + ((word >> 8) & 32'hff) * x_lane;
+        sum2[j] = sum2[j] + ((word >> 16) & 32'hff) * x_lane;
+        sum3[j] = sum3[j] + (word >> 24) * x_lane;
       end
     end
-    for (j = 0; j < Lanes / 4; j = j + 1) begin
-      y[j*128+:32] = sum0[j];
-      y[j*128+32+:32] = sum1[j];
-      y[j*128+64+:32] = sum2[j];
-      y[j*128+96+:32] = sum3[j];
+    for (j = 0; j < words; j = j + 1) begin
+      y[j*128+:32] = sum0[j] - (total << 7);
+      y[j*128+32+:32] = sum1[j] - (total << 7);
+      y[j*128+64+:32] = sum2[j] - (total << 7);
+      y[j*128+96+:32] = sum3[j] - (total << 7);
     end
   endtask
 
-  // The tile with rows and lanes exchanged.
-  task automatic transpose(const ref logic [31:0] tile[0:TileWords-1],
-                           output logic [31:0] y[0:TileWords-1]);
+  // The tile at `base` as the other orientation keeps it.
+  task automatic transpose(const ref logic [31:0] tiles[0:2*TileWords-1], input int unsigned base,
+                           input logic by_input, output logic [31:0] y[0:TileWords-1]);
     /*verilator no_inline_task*/
     int unsigned j;
     int unsigned r;
+    int unsigned at;
+    int unsigned stride;
+    int unsigned shift;
     for (r = 0; r < Pitch; r = r + 1) begin
       for (j = 0; j < RowWords; j = j + 1) begin
-        y[r*RowWords+j] = {8'(tile[(4*j+3)*RowWords+r/4] >> (r % 4 * 8)),
-                           8'(tile[(4*j+2)*RowWords+r/4] >> (r % 4 * 8)),
-                           8'(tile[(4*j+1)*RowWords+r/4] >> (r % 4 * 8)),
-                           8'(tile[(4*j)*RowWords+r/4] >> (r % 4 * 8))};
+        // Word j of row r of the new form has byte r of rows 4j to 4j + 3 of the old one.
+        at = base + (by_input ? 4 * j * RowWords + r / 4 : r / 4 * Pitch + 4 * j);
+        stride = by_input ? RowWords : 1;
+        shift = r % 4 * 8;
+        y[by_input ? j * Pitch + r : r * RowWords + j] = {8'(tiles[at+3*stride] >> shift),
+            8'(tiles[at+2*stride] >> shift), 8'(tiles[at+stride] >> shift), 8'(tiles[at] >> shift)};
       end
     end
   endtask
@@ -209,13 +231,13 @@ module mxm_array #(
 
   /* verilator lint_off BLKSEQ */        // the state of this form is private to one process
   /* verilator lint_off UNUSEDSIGNAL */  // the tiles are used by reference only
-  // Two tiles; bank_q tells which is installed. Their rows are as loaded: outputs, or inputs where
-  // by_input is set. The first load after a swap decides; one of the other orientation before the
+  // Two tiles; bank_q tells which is installed. They are kept as loaded, by outputs or, where by_input is set,
+  // by inputs. The first load after a swap decides; one of the other orientation before the
   // next swap turns the tile.
-  logic [31:0] tile0[0:TileWords-1] /* verilator public_flat_rd */;
-  logic [31:0] tile1[0:TileWords-1] /* verilator public_flat_rd */;
+  logic [31:0] tiles[0:2*TileWords-1] /* verilator public_flat_rd */;
   logic [31:0] turned[0:TileWords-1];
-  logic by_input0, by_input1, empty_q;
+  logic [1:0] by_input_q;
+  logic empty_q;
   logic [Pitch*32-1:0] accumulators[0:Accumulators-1] /* verilator public_flat_rd */;
   logic [4*VectorW-1:0] waiting[0:Depth-1];
   logic [4*VectorW-1:0] out_q;
@@ -223,8 +245,7 @@ module mxm_array #(
   logic [Depth-1:0] valid_q;
   int unsigned slot_q;
 
-  int unsigned per_byte;
-  int unsigned row;
+  int unsigned per_byte, row, base, load_streams, words, i, j, part;
   logic [VectorW-1:0] x;
   logic [Pitch*8-1:0] vector;
   logic [Pitch*32-1:0] sums;
@@ -237,8 +258,7 @@ module mxm_array #(
       slot_q = 0;
       bank_q = 1'b0;
       empty_q = 1'b1;
-      by_input0 = 1'b0;
-      by_input1 = 1'b0;
+      by_input_q = '0;
     end else if (en_i) begin
       // In this order: the value that leaves its slot, the MAC that may take the slot, the load.
       if (valid_q[Depth-1]) out_q <= waiting[slot_q];
@@ -250,13 +270,9 @@ module mxm_array #(
         sums = clear_i ? '0 : accumulators[acc_i];
         if (mac_dir_i) x = west_i[stream_place(west_at_i, mac_stream_i)+:VectorW];
         else x = east_i[stream_place(east_at_i, mac_stream_i)+:VectorW];
-        if (bank_q) begin
-          if (by_input1) multiply_inputs(tile1, x, sums, updated);
-          else multiply_outputs(tile1, x, sums, updated);
-        end else begin
-          if (by_input0) multiply_inputs(tile0, x, sums, updated);
-          else multiply_outputs(tile0, x, sums, updated);
-        end
+        base = bank_q ? TileWords : 0;
+        if (by_input_q[bank_q]) multiply_inputs(tiles, base, x, sums, updated);
+        else multiply_outputs(tiles, base, x, sums, updated);
         accumulators[acc_i] = updated;
         if (emit_i) begin
           split_bytes(updated, split0, split1, split2, split3);
@@ -266,36 +282,31 @@ module mxm_array #(
       end
       if (load_i) begin
         // The tile that is not installed.
-        if (!empty_q && (bank_q ? by_input0 : by_input1) != load_orientation_i) begin
-          if (bank_q) begin
-            transpose(tile0, turned);
-            for (int unsigned i = 0; i < TileWords; i = i + 1) tile0[i] = turned[i];
-          end else begin
-            transpose(tile1, turned);
-            for (int unsigned i = 0; i < TileWords; i = i + 1) tile1[i] = turned[i];
-          end
+        base = bank_q ? 0 : TileWords;
+        if (!empty_q && by_input_q[!bank_q] != load_orientation_i) begin
+          transpose(tiles, base, by_input_q[!bank_q], turned);
+          for (int unsigned i = 0; i < TileWords; i = i + 1) tiles[base+i] = turned[i];
         end
         empty_q = 1'b0;
-        if (bank_q) by_input0 = load_orientation_i;
-        else by_input1 = load_orientation_i;
+        by_input_q[!bank_q] = load_orientation_i;
         per_byte = load_format_i == pianola_pkg::MxmLoadFormatInt4 ? 2
             : load_format_i == pianola_pkg::MxmLoadFormatTernary ? 4 : 1;
-        for (int unsigned i = 0; i < LoadStreams; i = i + 1) begin
+        load_streams = LoadStreams;
+        words = Lanes / 4;
+        for (i = 0; i < load_streams; i = i + 1) begin
           if (load_dir_i) x = west_i[stream_place(west_at_i, StreamW'(32'(load_stream_i) + i))+:VectorW];
           else x = east_i[stream_place(east_at_i, StreamW'(32'(load_stream_i) + i))+:VectorW];
-          for (int unsigned part = 0; part < per_byte; part = part + 1) begin
+          for (part = 0; part < per_byte; part = part + 1) begin
             row = 32'(load_row_i) + i * per_byte + part;
             if (row < Lanes) begin
-              if (per_byte == 1) vector = (Pitch * 8)'(x);
-              else unpack_weights(x, load_format_i, part, vector);
-              if (bank_q) begin
-                for (int unsigned j = 0; j < Lanes / 4; j = j + 1) begin
-                  tile0[row*RowWords+j] = vector[j*32+:32];
+              vector = (Pitch * 8)'(x);
+              if (per_byte != 1) unpack_weights(x, load_format_i, part, vector);
+              if (load_orientation_i) begin
+                for (j = 0; j < words; j = j + 1) begin
+                  tiles[base+row*RowWords+j] = vector[j*32+:32] ^ Bias;
                 end
               end else begin
-                for (int unsigned j = 0; j < Lanes / 4; j = j + 1) begin
-                  tile1[row*RowWords+j] = vector[j*32+:32];
-                end
+                for (j = 0; j < words; j = j + 1) tiles[base+j*Pitch+row] = vector[j*32+:32] ^ Bias;
               end
             end
           end

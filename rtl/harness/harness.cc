@@ -92,9 +92,12 @@ std::string indexed(const char* name, uint32_t index) {
 // that the port takes at one edge.
 struct Rate {
   uint64_t per_edge = 0, unit = 1, held = 0;
+  uint64_t capacity = (per_edge + unit - 1) / unit * unit;
   uint32_t most() {
-    held = std::min(held + per_edge, (per_edge + unit - 1) / unit * unit);
-    return static_cast<uint32_t>(held / unit);
+    held = std::min(held + per_edge, capacity);
+    uint32_t n = 0;
+    for (uint64_t bytes = unit; bytes <= held; bytes += unit) ++n;
+    return n;
   }
   void take(uint32_t n) { held -= n * unit; }
 };
