@@ -106,6 +106,7 @@
   logic [31:0]         read_count [0:3]                 /* verilator public_flat_rd */;
   logic [31:0]         read_at [0:4*QueuePitch-1]       /* verilator public_flat_rd */;
   logic [15:0]         read_to [0:4*QueuePitch-1]       /* verilator public_flat_rd */;  // {position, stream, dirs}
+  logic                touched /* verilator public_flat_rd */;
   logic [31:0]         write_count [0:1];
   logic [31:0]         write_at [0:2*QueuePitch-1];
   logic [8:0]          write_lane [0:2*QueuePitch-1];   // all ones: all lanes
@@ -128,7 +129,7 @@
   logic [Slices-1:0]   reads;
   logic [QueueW-1:0]   queue;
   logic [EntryW-1:0]   entry;
-  logic                pushes, held, last1, last2, last3, finish, here, one_lane, accesses, faulty;
+  logic                pushes, last1, last2, last3, finish, here, one_lane, accesses, faulty;
   logic [15:0]         index, drive;
   logic [2:0]          rows;
   logic [RowW-1:0]     row;
@@ -228,7 +229,6 @@
           for (q = 0; q < owns; q = q + 1) begin
             if (look[q[OwnW-1:0]]) begin
               queue = {m[MemW-1:0], q[OwnW-1:0]};
-              held = queue_live[queue] || (queue_stored[queue] != '0);
               finish = 1'b0;
               if (queue_live[queue] && (queue_time1[queue] == now_i)) begin
                 entry = queue_current[queue];
@@ -373,7 +373,10 @@
                   queue_offset1[queue] = queue_offset3[queue];
                   queue_lane[queue] = '0;
                 end
-                if (finish) queue_live[queue] = 1'b0;
+                if (finish) begin
+                  queue_live[queue] = 1'b0;
+                  if (queue_stored[queue] == '0) holding = holding - 32'd1;
+                end
               end
 
               if (push[q[OwnW-1:0]] && ((queue_stored[queue] +
@@ -403,6 +406,7 @@
                 if (Checks && is_illegal(entry)) raise(p, pianola_pkg::RuleIllegalEncoding);
               end
               if (push[q[OwnW-1:0]]) begin
+                if (!queue_live[queue] && (queue_stored[queue] == '0)) holding = holding + 32'd1;
                 queue_mem[{queue, queue_write[queue]}] = entry_i;
                 queue_write[queue] =
                     (queue_write[queue] == DepthW'(Depth - 1)) ? '0 : queue_write[queue] + 1'b1;
@@ -415,8 +419,6 @@
                 index = now_i + 16'd1;
                 agenda[{index[AgendaW-1:0], m[MemW-1:0]}][q[OwnW-1:0]] = 1'b1;
               end
-              holding = holding - 32'(held) +
-                  32'(queue_live[queue] || (queue_stored[queue] != '0));
             end
           end
         end
@@ -496,15 +498,15 @@
         end
       end
 
-      // Reads and writes of the cycle before: reads see the words before these writes.
-      if (Checks) begin
-        n = read_count[now2 - 2'd1];
-        for (i = 0; i < n; i = i + 1) begin
-          from = read_at[{now2 - 2'd1, i[QueueW-1:0]}];
-          if (!written[from[BanksW-1:0]]) begin
-            raise(32'(read_to[{now2 - 2'd1, i[QueueW-1:0]}][15:8]),
-                  pianola_pkg::RuleMemoryUndefined);
-          end
+      // Reads and writes of the cycle before: reads see the words before these writes. A word that
+      // is driven in the next cycle is touched here, so that the cache has it then.
+      n = read_count[now2 - 2'd1];
+      for (i = 0; i < n; i = i + 1) begin
+        from = read_at[{now2 - 2'd1, i[QueueW-1:0]}];
+        touched = touched ^ banks[from[BanksW-1:0]][0];
+        if (Checks && !written[from[BanksW-1:0]]) begin
+          raise(32'(read_to[{now2 - 2'd1, i[QueueW-1:0]}][15:8]),
+                pianola_pkg::RuleMemoryUndefined);
         end
       end
       n = write_count[!now_i[0]];

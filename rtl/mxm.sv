@@ -193,16 +193,18 @@ module mxm #(
     logic installed_q;
     logic [1:0] weights_log2;     // per byte
     logic signed [31:0] weights;
-    logic signed [31:0] first;    // tile vector of a stream
-    logic defined;
+    logic signed [31:0] room;     // tile vectors from the first on
+    logic signed [31:0] used;     // streams
+    logic [Streams-1:0] needed;
 
     always_comb begin
       fault_d = '0;
       rows = '0;
       weights_log2 = load_format;
       weights = 1;
-      first = 0;
-      defined = 1'b1;
+      room = 0;
+      used = 0;
+      needed = '0;
       if (load_issue_i) begin
         if (load_format == pianola_pkg::MxmLoadFormatInt4) weights = 2;
         if (load_format == pianola_pkg::MxmLoadFormatTernary) weights = 4;
@@ -210,18 +212,18 @@ module mxm #(
             || load_instr_i[156:pianola_pkg::MxmLoadPayloadW] != '0) begin
           fault_d[pianola_pkg::RuleIllegalEncoding] = 1'b1;
         end
-        for (int i = 0; i < LoadStreams; i++) begin
-          first = 32'(load_row) + (i << weights_log2);
-          if (first < $signed(Lanes)) begin
-            if (first < 0 || first + weights > $signed(Lanes)) begin
-              fault_d[pianola_pkg::RuleAddressRange] = 1'b1;
-            end else begin
-              rows |= ((Lanes'(1) << weights[2:0]) - Lanes'(1)) << first[RowW-1:0];
-            end
-            defined = load_dir ? west_def_i[StreamW'(32'(load_stream)+i)]
-                               : east_def_i[StreamW'(32'(load_stream)+i)];
-            if (!defined) fault_d[pianola_pkg::RuleStreamUndefined] = 1'b1;
-          end
+        // Streams that reach beyond the tile are not read; a stream lies in it with all its vectors.
+        room = $signed(Lanes) - 32'(load_row);
+        used = room <= 0 ? 0 : (room + weights - 1) >>> weights_log2;
+        if (used > $signed(LoadStreams)) used = LoadStreams;
+        if (used != 0 && (load_row < 0 || (used << weights_log2) > room)) begin
+          fault_d[pianola_pkg::RuleAddressRange] = 1'b1;
+        end else begin
+          rows = Lanes'(((Lanes+1)'(1) << (used << weights_log2)) - 1'b1) << load_row[RowW-1:0];
+        end
+        needed = Streams'(((Streams+1)'(1) << used) - 1'b1) << load_stream;
+        if ((needed & ~(load_dir ? west_def_i : east_def_i)) != '0) begin
+          fault_d[pianola_pkg::RuleStreamUndefined] = 1'b1;
         end
       end
       if (mac_issue_i) begin

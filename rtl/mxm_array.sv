@@ -245,7 +245,7 @@ module mxm_array #(
   logic [Depth-1:0] valid_q;
   int unsigned slot_q;
 
-  int unsigned per_byte, row, base, load_streams, words, i, j, part;
+  int unsigned per_byte, row, base, load_streams, words, from, at, stride, i, j, part;
   logic [VectorW-1:0] x;
   logic [Pitch*8-1:0] vector;
   logic [Pitch*32-1:0] sums;
@@ -294,19 +294,22 @@ module mxm_array #(
         load_streams = LoadStreams;
         words = Lanes / 4;
         for (i = 0; i < load_streams; i = i + 1) begin
-          if (load_dir_i) x = west_i[stream_place(west_at_i, StreamW'(32'(load_stream_i) + i))+:VectorW];
-          else x = east_i[stream_place(east_at_i, StreamW'(32'(load_stream_i) + i))+:VectorW];
+          // Words of the stream, without a copy where they are the weights.
+          from = load_dir_i ? stream_place(west_at_i, StreamW'(32'(load_stream_i) + i)) / 32
+              : stream_place(east_at_i, StreamW'(32'(load_stream_i) + i)) / 32;
           for (part = 0; part < per_byte; part = part + 1) begin
             row = 32'(load_row_i) + i * per_byte + part;
+            at = base + (load_orientation_i ? row * RowWords : row);
+            stride = load_orientation_i ? 1 : Pitch;
             if (row < Lanes) begin
-              vector = (Pitch * 8)'(x);
-              if (per_byte != 1) unpack_weights(x, load_format_i, part, vector);
-              if (load_orientation_i) begin
+              if (per_byte == 1) begin
                 for (j = 0; j < words; j = j + 1) begin
-                  tiles[base+row*RowWords+j] = vector[j*32+:32] ^ Bias;
+                  tiles[at+j*stride] = (load_dir_i ? west_i[(from+j)*32+:32] : east_i[(from+j)*32+:32]) ^ Bias;
                 end
               end else begin
-                for (j = 0; j < words; j = j + 1) tiles[base+j*Pitch+row] = vector[j*32+:32] ^ Bias;
+                x = load_dir_i ? west_i[from*32+:VectorW] : east_i[from*32+:VectorW];
+                unpack_weights(x, load_format_i, part, vector);
+                for (j = 0; j < words; j = j + 1) tiles[at+j*stride] = vector[j*32+:32] ^ Bias;
               end
             end
           end
