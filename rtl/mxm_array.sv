@@ -285,7 +285,7 @@ module mxm_array #(
         base = bank_q ? 0 : TileWords;
         if (!empty_q && by_input_q[!bank_q] != load_orientation_i) begin
           transpose(tiles, base, by_input_q[!bank_q], turned);
-          for (int unsigned i = 0; i < TileWords; i = i + 1) tiles[base+i] = turned[i];
+          for (i = 0; i < TileWords; i = i + 1) tiles[base+i] = turned[i];
         end
         empty_q = 1'b0;
         by_input_q[!bank_q] = load_orientation_i;

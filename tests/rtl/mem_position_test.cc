@@ -1,7 +1,7 @@
-// The forms of a MEM position, equal at the ports cycle by cycle: random nests of every opcode on all
-// queues at once, words written and read back, launches one after the other, random freezes. One of
-// them takes many clock edges a machine cycle, with the lanes of one edge at its ports. Rules that
-// are broken are the subject of synthesis_form_test and of the tests in tests/programs.
+// A MEM position of one clock edge a machine cycle and one of many, with the lanes of one edge at its ports, equal
+// cycle by cycle: random nests of every opcode on all queues at once, words written and read back,
+// launches one after the other, random freezes. Rules that are broken are the subject of
+// synthesis_form_test and of the tests in tests/programs.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -12,118 +12,34 @@
 
 #include "Vmem16.h"
 #include "Vmem32.h"
-#include "Vmem4.h"
 #include "Vmem_beats16.h"
 #include "Vmem_beats32.h"
-#include "Vmem_synthesis16.h"
-#include "Vmem_synthesis4.h"
 #include "isa/instructions.h"
+#include "tests/rtl/random_accesses.h"
 #include "tests/rtl/unit_bench.h"
 
 namespace pianola::bench {
 namespace {
-
-constexpr int kSlices = 4, kWords = 64, kBankWords = kWords / 2, kTimingLsb = 21, kEntryBits = 205;
-
-// Launch registers: small ones for addresses, and lanes.
-std::array<uint32_t, 32> registers() {
-  std::array<uint32_t, 32> values{};
-  for (uint32_t i = 1; i < 32; ++i) values[i] = i % 8;
-  return values;
-}
-
-// Nested levels that take at most `cycles`; the cycles that they take.
-int random_levels(Rng& rng, int cycles, Timing& timing) {
-  int taken = 1;
-  const auto level = [&](uint32_t& n, uint32_t& p, int iterations_max) {
-    const int period = taken + pick(rng, 0, 2);
-    const int most = std::min(iterations_max, (cycles - taken) / period);
-    if (most < 1 || chance(rng, 30)) return false;
-    n = static_cast<uint32_t>(pick(rng, 1, most));
-    p = static_cast<uint32_t>(period);
-    taken += static_cast<int>(n) * period;
-    return true;
-  };
-  if (level(timing.n1, timing.p1, 7) && level(timing.n2, timing.p2, 3)) {
-    level(timing.n3, timing.p3, 2);
-  }
-  return taken;
-}
-
-// Steps within `reach` words; lowest and highest of their sums.
-std::array<int, 2> random_steps(Rng& rng, int reach, MemInstruction& x) {
-  std::array<int, 2> range{0, 0};
-  const auto step = [&](uint32_t n, int32_t& s) {
-    if (n == 0) return;
-    const int most = (reach - (range[1] - range[0])) / static_cast<int>(n);
-    s = pick(rng, -std::min(most, 3), std::min(most, 3));
-    range[s < 0 ? 0 : 1] += s * static_cast<int>(n);
-  };
-  step(x.timing.n1, x.s1);
-  step(x.timing.n2, x.s2);
-  step(x.timing.n3, x.s3);
-  return range;
-}
-
-// One instruction that stays within a bank and breaks no rule.
-MemInstruction random_access(Rng& rng, bool write, int bank, int lanes, int cycles, int& taken) {
-  const std::array<uint32_t, 32> regs = registers();
-  MemInstruction x;
-  taken = random_levels(rng, cycles, x.timing);
-  x.op = write ? (chance(rng, 30) ? MemOp::WriteLane : MemOp::Write)
-               : (chance(rng, 40) ? MemOp::Gather : MemOp::Read);
-  x.dir = chance(rng, 50) ? Direction::West : Direction::East;
-  x.stream = static_cast<uint32_t>(pick(rng, 0, kStreams - 1));
-  const std::array<int, 2> range = random_steps(rng, 16, x);
-  const int low = bank * kBankWords;
-  if (x.op == MemOp::Write && chance(rng, 50)) {
-    x.rows = static_cast<uint32_t>(pick(rng, 1, 2));
-    x.reg = static_cast<uint32_t>(pick(rng, 0, 31));
-    x.row = static_cast<uint32_t>(pick(rng, -range[0], -range[0] + 7));
-    const int highest = static_cast<int>(x.row + regs[x.reg]) + range[1];
-    x.address = static_cast<uint32_t>(low + pick(rng, 0, kBankWords - 1 - (highest >> x.rows)));
-    return x;
-  }
-  int room = kBankWords - 1 - (range[1] - range[0]);
-  if (x.op == MemOp::WriteLane) {  // up to a lane of the next word
-    --room;
-    x.lane_reg = static_cast<uint32_t>(pick(rng, 0, 3));
-    x.lane = static_cast<uint32_t>(pick(rng, 0, lanes - 1));
-    const int lane = static_cast<int>(x.lane + regs[x.lane_reg]);
-    x.lane_step = lane + static_cast<int>(x.timing.n1) < 2 * lanes ? 1 : 0;
-  }
-  if (x.op == MemOp::Gather) {
-    x.index_dir = chance(rng, 50) ? Direction::West : Direction::East;
-    x.index_stream = static_cast<uint32_t>(2 * pick(rng, 0, kStreams / 2 - 1));
-    x.limit = static_cast<uint32_t>(pick(rng, 0, room));
-    room -= static_cast<int>(x.limit);
-  }
-  const int address = low - range[0] + pick(rng, 0, room);
-  x.reg = static_cast<uint32_t>(pick(rng, 0, 31));
-  if (static_cast<int>(regs[x.reg]) > address) x.reg = 0;
-  x.address = static_cast<uint32_t>(address) - regs[x.reg];
-  return x;
-}
 
 struct Push {
   uint32_t start = 0, queues = 0;
   MemInstruction fields;
 };
 
-template <typename Simulation, typename Synthesis, int L, int Beats>
+template <typename Whole, typename InBeats, int L, int Beats>
 class MemForms {
  public:
   explicit MemForms(uint64_t seed) : rng_(seed) {
-    simulation_.rst_ni = synthesis_.rst_ni = 0;
+    whole_.rst_ni = in_beats_.rst_ni = 0;
     clock(false);
-    simulation_.rst_ni = synthesis_.rst_ni = 1;
+    whole_.rst_ni = in_beats_.rst_ni = 1;
   }
 
   // One launch: at first all words are written, then the banks change roles in every phase.
   void launch(int phases, bool fill) {
-    simulation_.start_i = synthesis_.start_i = 1;
+    whole_.start_i = in_beats_.start_i = 1;
     clock(chance(rng_, 50));
-    simulation_.start_i = synthesis_.start_i = 0;
+    whole_.start_i = in_beats_.start_i = 0;
     now_ = 0;
     for (int phase = fill ? -1 : 0; phase < phases && !testing::Test::HasFatalFailure(); ++phase) {
       std::vector<Push> pushes = phase < 0 ? fill_all() : random_phase(phase % 2);
@@ -136,7 +52,7 @@ class MemForms {
       int idle = 0;
       while (idle < 3) {
         cycle(nullptr);
-        idle = simulation_.holds_o || simulation_.busy_o ? 0 : idle + 1;
+        idle = whole_.holds_o || whole_.busy_o ? 0 : idle + 1;
         ASSERT_LT(now_, 60000u) << "the queues never empty";
       }
     }
@@ -174,19 +90,12 @@ class MemForms {
     for (bool enabled = false; !enabled;) {
       enabled = !chance(rng_, 20);
       const bool pushes = push && enabled;
-      simulation_.push_i = synthesis_.push_i = pushes ? static_cast<uint8_t>(push->queues) : 0;
+      whole_.push_i = in_beats_.push_i = pushes ? static_cast<uint8_t>(push->queues) : 0;
       if (pushes) {
         ++pushed_[push->fields.op];
         const Word word = encode_push(0, 1, push->fields);
-        for (int i = 0; i < (kEntryBits + 31) / 32; ++i) {
-          uint32_t value = 0;
-          for (int bit = 0; bit < 32 && i * 32 + bit < kEntryBits; ++bit) {
-            const int from = kTimingLsb + i * 32 + bit;
-            value |= static_cast<uint32_t>(word[static_cast<size_t>(from / 64)] >> (from % 64) & 1)
-                     << bit;
-          }
-          simulation_.entry_i[i] = synthesis_.entry_i[i] = value;
-        }
+        set_entry(whole_.entry_i, word);
+        set_entry(in_beats_.entry_i, word);
       }
       ASSERT_NO_FATAL_FAILURE(clock(enabled));
     }
@@ -194,18 +103,18 @@ class MemForms {
 
   void clock(bool enabled) {
     const std::array<uint32_t, 32> values = registers();
-    for (int i = 0; i < 32; ++i) simulation_.regs_i[i] = synthesis_.regs_i[i] = values[i];
-    simulation_.now_i = synthesis_.now_i = static_cast<uint16_t>(now_);
-    simulation_.east_def_i = synthesis_.east_def_i = 0xffff;
-    simulation_.west_def_i = synthesis_.west_def_i = 0xffff;
+    for (int i = 0; i < 32; ++i) whole_.regs_i[i] = in_beats_.regs_i[i] = values[i];
+    whole_.now_i = in_beats_.now_i = static_cast<uint16_t>(now_);
+    whole_.east_def_i = in_beats_.east_def_i = 0xffff;
+    whole_.west_def_i = in_beats_.west_def_i = 0xffff;
     for (auto& direction : streams_) {
       for (auto& stream : direction) {
         for (uint8_t& byte : stream) byte = static_cast<uint8_t>(rng_());
       }
     }
-    edge<1>(simulation_, enabled, 0, simulation_out_);
+    edge<1>(whole_, enabled, 0, whole_out_);
     for (int beat = 0; beat < Beats; ++beat) {
-      edge<Beats>(synthesis_, enabled, beat, synthesis_out_);
+      edge<Beats>(in_beats_, enabled, beat, in_beats_out_);
       ASSERT_NO_FATAL_FAILURE(compare_control());
     }
     ASSERT_NO_FATAL_FAILURE(compare_data(enabled));
@@ -242,10 +151,10 @@ class MemForms {
   struct Controls {
     uint32_t valid = 0, holds = 0, busy = 0, dirs = 0, stream = 0;
   };
-  Controls& controls(const Simulation&) { return simulation_controls_; }
-  Controls& controls(const Synthesis&) { return synthesis_controls_; }
+  Controls& controls(const Whole&) { return whole_controls_; }
+  Controls& controls(const InBeats&) { return in_beats_controls_; }
   void compare_control() {
-    const Controls &a = simulation_controls_, &b = synthesis_controls_;
+    const Controls &a = whole_controls_, &b = in_beats_controls_;
     ASSERT_EQ(a.valid, b.valid) << "cycle " << now_;
     ASSERT_EQ(a.holds, b.holds) << "cycle " << now_;
     ASSERT_EQ(a.busy, b.busy) << "cycle " << now_;
@@ -258,27 +167,27 @@ class MemForms {
   // In a frozen cycle nobody looks at what is driven.
   void compare_data(bool enabled) {
     for (int k = 0; k < kSlices; ++k) {
-      if (!enabled || (simulation_controls_.valid >> k & 1) == 0) continue;
+      if (!enabled || (whole_controls_.valid >> k & 1) == 0) continue;
       ++drives_;
-      ASSERT_EQ(simulation_out_[k], synthesis_out_[k]) << "cycle " << now_ << " slice " << k;
+      ASSERT_EQ(whole_out_[k], in_beats_out_[k]) << "cycle " << now_ << " slice " << k;
     }
   }
 
   Rng rng_;
   VerilatedContext context_;
-  Simulation simulation_{&context_, "simulation"};
-  Synthesis synthesis_{&context_, "synthesis"};
+  Whole whole_{&context_, "whole"};
+  InBeats in_beats_{&context_, "in_beats"};
   std::array<std::array<std::array<uint8_t, L>, kStreams>, 2> streams_{};  // [direction][stream][lane]
-  std::array<std::array<uint8_t, L>, kSlices> simulation_out_{}, synthesis_out_{};
-  Controls simulation_controls_, synthesis_controls_;
+  std::array<std::array<uint8_t, L>, kSlices> whole_out_{}, in_beats_out_{};
+  Controls whole_controls_, in_beats_controls_;
   uint32_t now_ = 0;
   uint64_t drives_ = 0;
   std::map<MemOp, uint64_t> pushed_;
 };
 
-template <typename Simulation, typename Synthesis, int L, int Beats>
+template <typename Whole, typename InBeats, int L, int Beats>
 void play(uint64_t seed) {
-  MemForms<Simulation, Synthesis, L, Beats> forms(seed);
+  MemForms<Whole, InBeats, L, Beats> forms(seed);
   for (int launch = 0; launch < 4; ++launch) {
     ASSERT_NO_FATAL_FAILURE(forms.launch(60, launch == 0)) << "launch " << launch;
   }
@@ -288,8 +197,6 @@ void play(uint64_t seed) {
   }
 }
 
-TEST(MemPosition, FormsAreEqualAtThePortsWith4Lanes) { play<Vmem4, Vmem_synthesis4, 4, 1>(1); }
-TEST(MemPosition, FormsAreEqualAtThePortsWith16Lanes) { play<Vmem16, Vmem_synthesis16, 16, 1>(2); }
 TEST(MemPosition, IsTheSameInBeatsOfALane) { play<Vmem16, Vmem_beats16, 16, 16>(3); }
 TEST(MemPosition, IsTheSameInBeatsOfTwoLanes) { play<Vmem32, Vmem_beats32, 32, 16>(4); }
 

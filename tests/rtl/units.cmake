@@ -53,32 +53,29 @@ pianola_add_test(vxm_test units ${CMAKE_CURRENT_LIST_DIR}/vxm_test.cc
   LIBRARIES pianola_isa unit_vxm4 unit_vxm16 unit_vxm32 unit_vxm_small16 unit_vxm_synthesis4
     unit_vxm_synthesis16 unit_vxm_synthesis32)
 
-# Positions of four drivers of a vector, and of one of four vectors.
-set(row_parameters PARAMETERS -GPositions=5 -GVectors=4 "-GDriverCounts=40'h0401040104"
-  "-GWidths=40'h0104010401")
-pianola_verilated_unit(streams4 stream_row 4 stream_row ${row_parameters})
-pianola_verilated_unit(streams_synthesis4 stream_row 4 latency_line beat_line stream_choice stream_position stream_row
-  ${row_parameters} DEFINES PIANOLA_SYNTHESIS_FORM)
-pianola_add_test(stream_row_test units ${CMAKE_CURRENT_LIST_DIR}/stream_row_test.cc
-  LIBRARIES unit_streams4 unit_streams_synthesis4)
-
 set(mem_sources ram_1r1w ram_1rw delay_line sequencer sequencers_in_turn mem_slice mem_slice_beats
   mem_position_beats mem_position)
-foreach(lanes 4 16 32)
-  pianola_verilated_unit(mem${lanes} mem_position ${lanes} ${mem_sources} PARAMETERS -GWords=64)
-endforeach()
-foreach(lanes 4 16)
-  pianola_verilated_unit(mem_synthesis${lanes} mem_position ${lanes} ${mem_sources}
-    PARAMETERS -GWords=64 DEFINES PIANOLA_SYNTHESIS_FORM)
-endforeach()
-# A machine cycle of 16 clock edges.
+# A machine cycle of one clock edge and of 16.
 foreach(lanes 16 32)
+  pianola_verilated_unit(mem${lanes} mem_position ${lanes} ${mem_sources} PARAMETERS -GWords=64)
   pianola_verilated_unit(mem_beats${lanes} mem_position ${lanes} ${mem_sources}
-    PARAMETERS -GWords=64 -GBeats=16 DEFINES PIANOLA_SYNTHESIS_FORM)
+    PARAMETERS -GWords=64 -GBeats=16)
 endforeach()
 pianola_add_test(mem_position_test units ${CMAKE_CURRENT_LIST_DIR}/mem_position_test.cc
-  LIBRARIES pianola_isa unit_mem4 unit_mem16 unit_mem32 unit_mem_synthesis4 unit_mem_synthesis16
-    unit_mem_beats16 unit_mem_beats32)
+  LIBRARIES pianola_isa unit_mem16 unit_mem32 unit_mem_beats16 unit_mem_beats32)
+
+# Two MEM positions between units of four drivers, of one and of four, each of up to four vectors.
+set(row_parameters PARAMETERS -GPositions=5 -GVectors=16 "-GDriverCounts=40'h0404010404"
+  "-GWidths=40'h0401040104" "-GIsMem=5'h0a" "-GFirstQueues=80'h0012000a000900010000" -GQueues=19
+  -GWords=64)
+foreach(lanes 4 16)
+  pianola_verilated_unit(row${lanes} memory_row ${lanes} memory_row ${row_parameters})
+  pianola_verilated_unit(row_synthesis${lanes} memory_row ${lanes} ${mem_sources} drive_checker
+    beat_collector latency_line beat_line stream_choice stream_position memory_row ${row_parameters}
+    DEFINES PIANOLA_SYNTHESIS_FORM)
+endforeach()
+pianola_add_test(memory_row_test units ${CMAKE_CURRENT_LIST_DIR}/memory_row_test.cc
+  LIBRARIES pianola_isa unit_row4 unit_row16 unit_row_synthesis4 unit_row_synthesis16)
 
 # Queues, FIFOs and lines, in a bench for both forms. Not under pianola_options: generated code.
 foreach(form queues queues_synthesis)
