@@ -237,7 +237,10 @@ void PianolaRtlModel::find_signals() {
     if (!scope->varsp()) continue;
     for (const auto& [name, variable] : *scope->varsp()) {
       const std::string_view text = name;
-      if (variable.isParam() || text == "written" || text.starts_with("all_")) continue;
+      // Not what the machine holds, but what the model notes of it.
+      const bool note = text == "written" || text == "touched" || text.starts_with("all_") ||
+                        text.starts_with("read_");
+      if (variable.isParam() || note) continue;
       StateVariable entry;
       entry.name = std::string(scope_name) + "." + name;
       entry.bytes = static_cast<uint8_t*>(variable.datap());
