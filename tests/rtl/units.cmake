@@ -57,9 +57,10 @@ set(mem_sources ram_1r1w ram_1rw delay_line sequencer sequencers_in_turn mem_sli
   mem_position_beats mem_position)
 # A machine cycle of one clock edge and of 16.
 foreach(lanes 16 32)
-  pianola_verilated_unit(mem${lanes} mem_position ${lanes} ${mem_sources} PARAMETERS -GWords=64)
+  pianola_verilated_unit(mem${lanes} mem_position ${lanes} ${mem_sources} PARAMETERS -GWords=64
+    DEFINES PIANOLA_SYNTHESIS_FORM)
   pianola_verilated_unit(mem_beats${lanes} mem_position ${lanes} ${mem_sources}
-    PARAMETERS -GWords=64 -GBeats=16)
+    PARAMETERS -GWords=64 -GBeats=16 DEFINES PIANOLA_SYNTHESIS_FORM)
 endforeach()
 pianola_add_test(mem_position_test units ${CMAKE_CURRENT_LIST_DIR}/mem_position_test.cc
   LIBRARIES pianola_isa unit_mem16 unit_mem32 unit_mem_beats16 unit_mem_beats32)
