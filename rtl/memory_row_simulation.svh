@@ -1,7 +1,7 @@
 // Simulation form of memory_row: one process over the state of all MEM positions and streams.
 //
 // Nothing moves. A value stays in the row of the store in which it was driven, and the rows change
-// positions: east, the row of position p is p - now, west p + now. A drive goes into the plane of its
+// positions: east, the row of position p is p - now, west p + now. A unit's drive goes into the plane of its
 // stream that nobody reads in this cycle, so units may be evaluated in any order. A word that is
 // read goes from its bank to the store when it is driven: a write that it must not see would be one to
 // the same word in the cycle of the read, which a rule forbids.
@@ -460,7 +460,7 @@
         end
       end
 
-      // What MEM drives: reads of two cycles before.
+      // What MEM drives: reads of two cycles before. Only MEM reads streams here, and has done so.
       n = read_count[now2 ^ 2'd2];
       p = '1;
       for (i = 0; i < n; i = i + 1) begin
@@ -478,7 +478,6 @@
           end else begin
             driven_east[stream] = 1'b1;
             row = RowW'(p) - RowW'(now_i);
-            east_plane[row][stream] = !east_plane[row][stream];
             east_defined[row][stream] = 1'b1;
             place = 32'({row, stream, east_plane[row][stream], PitchW'(0)});
             east_q[place +: V] = banks[from[BanksW-1:0]];
@@ -490,7 +489,6 @@
           end else begin
             driven_west[stream] = 1'b1;
             row = RowW'(p) + RowW'(now_i);
-            west_plane[row][stream] = !west_plane[row][stream];
             west_defined[row][stream] = 1'b1;
             place = 32'({row, stream, west_plane[row][stream], PitchW'(0)});
             west_q[place +: V] = banks[from[BanksW-1:0]];

@@ -8,6 +8,7 @@
 #include <array>
 #include <cstring>
 #include <map>
+#include <utility>
 #include <vector>
 
 #include "Vrow16.h"
@@ -31,6 +32,7 @@ struct Push {
   int position = 0;
   uint32_t queues = 0;  // of the position
   MemInstruction fields;
+  bool as_late_as_may_be = false;  // starts two cycles after the push, whenever that is
 };
 
 template <typename Port>
@@ -57,7 +59,10 @@ class RowForms {
     now_ = 0;
     while (now_ < kPositions) cycle(nullptr);  // all streams are defined from here on
     for (int phase = fill ? -1 : 0; phase < phases && !testing::Test::HasFatalFailure(); ++phase) {
-      std::vector<Push> pushes = phase < 0 ? fill_all() : random_phase(phase % 2);
+      std::vector<Push> pushes = phase < 0        ? fill_all()
+                                 : phase % 5 == 3 ? overwriting_phase()
+                                 : phase % 5 == 4 ? late_phase(phase % 2)
+                                                  : random_phase(phase % 2);
       std::stable_sort(pushes.begin(), pushes.end(),
                        [](const Push& a, const Push& b) { return a.start < b.start; });
       for (const Push& push : pushes) {
@@ -103,6 +108,40 @@ class RowForms {
     return pushes;
   }
 
+  // Reads and writes of the same words of a bank in turn, the write of a word as soon as it was read.
+  std::vector<Push> overwriting_phase() {
+    std::vector<Push> pushes;
+    for (const int position : {1, 3}) {
+      for (int slice = 0; slice < kSlices; ++slice) {
+        MemInstruction x;
+        x.timing = {.start = now_ + 60 + static_cast<uint32_t>(pick(rng_, 0, 9)), .n1 = 15, .p1 = 2};
+        x.s1 = 1;
+        x.address = static_cast<uint32_t>(pick(rng_, 0, 1) * kBankWords + pick(rng_, 0, kBankWords - 16));
+        x.stream = static_cast<uint32_t>(pick(rng_, 0, kStreams / kSlices - 1) * kSlices);
+        x.dir = chance(rng_, 50) ? Direction::West : Direction::East;
+        x.op = MemOp::Read;
+        pushes.push_back({x.timing.start, position, 1u << slice, x});
+        x.timing.start += static_cast<uint32_t>(2 * pick(rng_, 0, 2) + 1);
+        x.op = MemOp::Write;
+        pushes.push_back({x.timing.start, position, 1u << (kSlices + slice), x});
+      }
+    }
+    return pushes;
+  }
+  // An instruction for each queue, with no time to wait.
+  std::vector<Push> late_phase(int bank) {
+    std::vector<Push> pushes;
+    for (const int position : {1, 3}) {
+      for (int queue = 0; queue < 2 * kSlices; ++queue) {
+        int taken = 0;
+        const MemInstruction x = random_access(rng_, queue >= kSlices,
+                                               queue >= kSlices ? 1 - bank : bank, L, 40, taken);
+        pushes.push_back({now_, position, 1u << queue, x, true});
+      }
+    }
+    return pushes;
+  }
+
   // A clock edge; the push waits while the machine is frozen.
   void cycle(const Push* push) {
     for (bool enabled = false; !enabled;) {
@@ -112,7 +151,9 @@ class RowForms {
           pushes ? push->queues << kFirstQueues[push->position] : 0;
       if (pushes) {
         ++pushed_[push->fields.op];
-        const Word word = encode_push(0, 1, push->fields);
+        MemInstruction fields = push->fields;
+        if (push->as_late_as_may_be) fields.timing.start = now_ + 2;
+        const Word word = encode_push(0, 1, fields);
         set_entry(simulation_.entry_i, word);
         set_entry(synthesis_.entry_i, word);
       }
@@ -150,14 +191,45 @@ class RowForms {
     simulation_.en_i = synthesis_.en_i = enabled;
     simulation_.live_i = synthesis_.live_i = enabled;
     drive();
+    const std::vector<uint8_t> read = what_units_read();
+    const auto at = std::pair{simulation_.east_at_o, simulation_.west_at_o};
     edge(simulation_);
     edge(synthesis_);
+    // A unit may be evaluated after the row in the same edge.
+    EXPECT_EQ(what_units_read(at.first, at.second), read) << "cycle " << now_;
     now_ += enabled;
     // Where a position finds its streams depends on the number of the cycle.
     simulation_.now_i = synthesis_.now_i = static_cast<uint16_t>(simulation_.start_i ? 0 : now_);
     simulation_.eval();
     synthesis_.eval();
   }
+  // The streams of the units' positions in the store of the simulation form.
+  std::vector<uint8_t> what_units_read() {
+    return what_units_read(simulation_.east_at_o, simulation_.west_at_o);
+  }
+  template <typename At>
+  std::vector<uint8_t> what_units_read(const At& east_at, const At& west_at) {
+    std::vector<uint8_t> bytes;
+    const auto add = [&](const auto& at, const auto& store) {
+      for (const int p : {0, 2, 4}) {
+        for (int s = 0; s < kStreams; ++s) {
+          const auto* from = reinterpret_cast<const uint8_t*>(&store[place_of(at, p, s)]);
+          bytes.insert(bytes.end(), from, from + L);
+        }
+      }
+    };
+    add(east_at, simulation_.east_o);
+    add(west_at, simulation_.west_o);
+    return bytes;
+  }
+  // Where the simulation form keeps a stream, in words.
+  template <typename At>
+  static size_t place_of(const At& at, int p, int s) {
+    const uint32_t plane = bits(at, p * kAtBits + s, 1);
+    const uint32_t row = bits(at, p * kAtBits + kStreams, kRowBits);
+    return ((row * kStreams + static_cast<uint32_t>(s)) * 2 + plane) * L / 4;
+  }
+
   template <typename Model>
   void edge(Model& model) {
     model.clk_i = 0;
@@ -186,10 +258,7 @@ class RowForms {
     for (int s = 0; s < kStreams; ++s) {
       if ((set >> s & 1) == 0) continue;
       ++compared_;
-      const uint32_t plane = bits(at, p * kAtBits + s, 1);
-      const uint32_t row = bits(at, p * kAtBits + kStreams, kRowBits);
-      const size_t place = ((row * kStreams + static_cast<uint32_t>(s)) * 2 + plane) * L / 4;
-      ASSERT_EQ(std::memcmp(&store[place], &streams[static_cast<size_t>(p * kStreams + s) * L / 4], L), 0)
+      ASSERT_EQ(std::memcmp(&store[place_of(at, p, s)], &streams[static_cast<size_t>(p * kStreams + s) * L / 4], L), 0)
           << "cycle " << now_ << " position " << p << " " << direction << " stream " << s;
     }
   }
