@@ -96,6 +96,10 @@ Status check_fits(const QuantizedGraph& graph, const Target& target) {
                     " next to the VXM; a tile is spread over so many");
     }
   }
+  if (target.port_width_vectors < 4) {
+    return refuse("ports.width_vectors is " + std::to_string(target.port_width_vectors) +
+                  "; the bytes of fp32 and int32 values pass a port as 4 vectors at once");
+  }
   const uint32_t stages = (1u << 11) - 1;
   if ((target.vxm_stages & stages) != stages) {
     return refuse("a transformer needs every stage of the VXM; add the missing ones to vxm.stages");

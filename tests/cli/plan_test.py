@@ -56,6 +56,32 @@ class Plan(unittest.TestCase):
         self.assertEqual(done.returncode, 1)
         self.assertIn("2 to 16 tokens, or none with 0; got 99", done.stderr)
 
+    def test_says_what_a_target_lacks(self):
+        text = (SOURCE / "targets" / "sim16.toml").read_text()
+        cases = {
+            "ports.width_vectors is 2": [("width_vectors = 4", "width_vectors = 2"),
+                                         ("host_bytes_per_cycle = 64", "host_bytes_per_cycle = 32")],
+            "add the missing ones to vxm.stages": [('"root", ', "")],
+            "no SXM": [('"SXM", ', "")],
+            "has 8 slices": [('"MEM", "MEM", ', "")],
+            "mem.slices_per_position is 2": [("slices_per_position = 4", "slices_per_position = 2")],
+            "mxm.load_streams is 5": [("load_streams = 4", "load_streams = 5")],
+        }
+        with tempfile.TemporaryDirectory() as folder:
+            target, roll = pathlib.Path(folder) / "lacking.toml", pathlib.Path(folder) / "model.roll"
+            for message, changes in cases.items():
+                with self.subTest(message):
+                    lacking = text
+                    for before, after in changes:
+                        self.assertIn(before, lacking)
+                        lacking = lacking.replace(before, after, 1)
+                    target.write_text(lacking)
+                    for arguments in (["plan", MODEL / "config.json"], ["compile", MODEL, "-o", roll]):
+                        done = run(*arguments, "-t", target, "--context", 128)
+                        self.assertEqual(done.returncode, 1, done.stdout)
+                        self.assertIn(message, done.stderr)
+                    self.assertFalse(roll.exists())
+
     def test_rate_is_that_of_the_clock(self):
         plan = json.loads(
             self.succeed("plan", MODEL / "config.json", "-t", "sim16", "--context", 128, "--json"))
