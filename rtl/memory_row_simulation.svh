@@ -106,7 +106,6 @@
   logic [31:0]         read_count [0:3]                 /* verilator public_flat_rd */;
   logic [31:0]         read_at [0:4*QueuePitch-1]       /* verilator public_flat_rd */;
   logic [15:0]         read_to [0:4*QueuePitch-1]       /* verilator public_flat_rd */;  // {position, stream, dirs}
-  logic                touched /* verilator public_flat_rd */;
   logic [31:0]         write_count [0:1];
   logic [31:0]         write_at [0:2*QueuePitch-1];
   logic [8:0]          write_lane [0:2*QueuePitch-1];   // all ones: all lanes
@@ -496,15 +495,15 @@
         end
       end
 
-      // Reads and writes of the cycle before: reads see the words before these writes. A word that
-      // is driven in the next cycle is touched here, so that the cache has it then.
-      n = read_count[now2 - 2'd1];
-      for (i = 0; i < n; i = i + 1) begin
-        from = read_at[{now2 - 2'd1, i[QueueW-1:0]}];
-        touched = touched ^ banks[from[BanksW-1:0]][0];
-        if (Checks && !written[from[BanksW-1:0]]) begin
-          raise(32'(read_to[{now2 - 2'd1, i[QueueW-1:0]}][15:8]),
-                pianola_pkg::RuleMemoryUndefined);
+      // Reads and writes of the cycle before: reads see the words before these writes.
+      if (Checks) begin
+        n = read_count[now2 - 2'd1];
+        for (i = 0; i < n; i = i + 1) begin
+          from = read_at[{now2 - 2'd1, i[QueueW-1:0]}];
+          if (!written[from[BanksW-1:0]]) begin
+            raise(32'(read_to[{now2 - 2'd1, i[QueueW-1:0]}][15:8]),
+                  pianola_pkg::RuleMemoryUndefined);
+          end
         end
       end
       n = write_count[!now_i[0]];

@@ -238,8 +238,7 @@ void PianolaRtlModel::find_signals() {
     for (const auto& [name, variable] : *scope->varsp()) {
       const std::string_view text = name;
       // Not what the machine holds, but what the model notes of it.
-      const bool note = text == "written" || text == "touched" || text.starts_with("all_") ||
-                        text.starts_with("read_");
+      const bool note = text == "written" || text.starts_with("all_") || text.starts_with("read_");
       if (variable.isParam() || note) continue;
       StateVariable entry;
       entry.name = std::string(scope_name) + "." + name;
