@@ -94,7 +94,7 @@ Result<Built> build_entry(const QuantizedGraph& graph, const Target& target,
   TRY(ScheduledEntry scheduled, schedule_entry(lowered.program, target));
   Built built{std::move(scheduled), {}};
   built.layer_cycles = layer_cycles(lowered, graph.model.layers, built.placements);
-  built.placements = {};  // other entries are made meanwhile
+  built.placements = std::vector<Schedule::Placement>();  // frees them: other entries are made meanwhile
   Entry& entry = built.entry;
   entry.kind = shape.kind;
   entry.name = entry_name(shape);

@@ -83,8 +83,8 @@ class TapePacker {
 
   // Its weights are packed; its size is still asked for.
   static void release(QuantizedMatrix& matrix) {
-    matrix.codes = {};
-    matrix.scales = {};
+    matrix.codes = decltype(matrix.codes)();  // `= {}` would keep the memory
+    matrix.scales = decltype(matrix.scales)();
   }
 
   // Room for so many bytes; null where there is nothing to put in.
